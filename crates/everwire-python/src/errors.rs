@@ -1,0 +1,51 @@
+//! The package's exception classes. They live in Python; here they are raised.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+use everwire_reactor::Refused;
+use everwire_wire::SendError;
+
+/// The caller did something that cannot work.
+pub fn usage(py: Python<'_>, text: impl Into<String>) -> PyErr {
+    raise(py, "UsageError", text.into())
+}
+
+/// Something is larger than a limit allows.
+pub fn limit(py: Python<'_>, text: impl Into<String>) -> PyErr {
+    raise(py, "LimitExceeded", text.into())
+}
+
+/// The exception for a message that was not sent; `None` when the connection is closing: it knows the exception itself.
+pub fn refused(py: Python<'_>, refused: Refused) -> Option<PyErr> {
+    Some(match refused {
+        Refused::Full => limit(py, "the peer does not read: queued output is at limits.output; use send() to wait for it"),
+        Refused::Wire(SendError::Closing) => return None,
+        Refused::Wire(SendError::MidMessage) => usage(py, "a fragmented message is being sent: finish it first"),
+        Refused::Wire(SendError::ControlTooLong) => usage(py, "a ping or pong carries at most 125 bytes"),
+        Refused::Wire(SendError::CloseCode(code)) => {
+            usage(py, format!("{code} is not a close code to send: use 1000 to 1014 (but 1004, 1005, 1006) or 3000 to 4999"))
+        }
+        Refused::Wire(SendError::ReasonTooLong) => usage(py, "a close reason has at most 123 bytes in UTF-8"),
+    })
+}
+
+/// A message of a type that cannot be sent.
+pub fn message_type(message: &Bound<'_, PyAny>) -> PyErr {
+    let name = message.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
+    PyTypeError::new_err(format!("data must be str, bytes, or iterable, not {name}"))
+}
+
+fn raise(py: Python<'_>, class: &str, text: String) -> PyErr {
+    static MODULE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let class = MODULE
+        .get_or_try_init(py, || py.import("everwire.errors").map(|module| module.into_any().unbind()))
+        .and_then(|module| module.bind(py).getattr(class))
+        .and_then(|class| Ok(class.cast_into::<PyType>()?));
+    match class {
+        Ok(class) => PyErr::from_type(class, text),
+        Err(error) => error,
+    }
+}

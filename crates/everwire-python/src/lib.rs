@@ -1,0 +1,71 @@
+//! The thin binding: reactor objects for Python, and no rule of its own.
+//!
+//! | file | what Python sees |
+//! |---|---|
+//! | `shard` | `Shard`: a reactor on one event loop; `turn` dispatches what it brings |
+//! | `connection` | `Connection`: messages in and out of one connection |
+//! | `receive` | the coroutine that `recv()` returns (`unsafe`: a type slot) |
+//! | `waiter` | what a task waits on while there is no message |
+//! | `finished` | the coroutine that `send()` returns when nothing has to be waited for |
+//! | `message` | text and bytes, in both directions |
+//! | `descriptor` | sockets that Python hands over (`unsafe`: ownership) |
+//! | `settings`, `tls` | what a listener or connection is made with |
+//! | `table` | which Python object belongs to which connection |
+//! | `errors` | the exception classes of `everwire.errors` |
+
+#![deny(unsafe_code)]
+
+mod connection;
+mod descriptor;
+mod errors;
+mod finished;
+mod message;
+mod receive;
+mod settings;
+mod shard;
+mod table;
+mod tls;
+mod turn;
+mod waiter;
+
+use pyo3::prelude::*;
+
+/// The engine. Its names are for `everwire` itself; programs use those of the package.
+#[pymodule(gil_used = true)]
+mod _core {
+    use pyo3::prelude::*;
+    use pyo3::types::PyList;
+
+    #[pymodule_export]
+    use crate::connection::Connection;
+    #[pymodule_export]
+    use crate::settings::Settings;
+    #[pymodule_export]
+    use crate::shard::Shard;
+    #[pymodule_export]
+    use crate::tls::{ClientTLS, ServerTLS};
+
+    /// The table of limits: name, default, unit, reason.
+    #[pyfunction]
+    fn limits(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+        PyList::new(py, everwire_reactor::limits::TABLE.iter().map(|row| (row.name, row.default, row.unit, row.reason)))
+    }
+
+    /// Bytes that all connections of this process hold in the engine's buffers.
+    #[pyfunction]
+    fn memory_held() -> usize {
+        everwire_reactor::memory::held()
+    }
+
+    /// Told by the package in every forked child: sockets that the parent serves are not the child's.
+    #[pyfunction]
+    fn forked() {
+        crate::shard::on_fork();
+    }
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::receive::install(module.py())?;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

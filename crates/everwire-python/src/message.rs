@@ -1,0 +1,59 @@
+//! Messages between Python objects and bytes.
+
+use std::borrow::Cow;
+
+use everwire_wire::Kind;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMemoryView, PyString};
+
+use crate::errors;
+
+/// What a Python object says as a message.
+pub struct Outgoing<'a> {
+    pub kind: Kind,
+    pub bytes: Cow<'a, [u8]>,
+}
+
+/// Reads a message; `None` if the object is neither text nor bytes-like. `text` overrules the kind of frame.
+pub fn outgoing<'a>(message: &'a Bound<'_, PyAny>, text: Option<bool>) -> PyResult<Option<Outgoing<'a>>> {
+    let (kind, bytes) = if let Ok(string) = message.cast::<PyString>() {
+        (Kind::Text, Cow::Borrowed(string.to_str()?.as_bytes()))
+    } else if let Ok(bytes) = message.cast::<PyBytes>() {
+        (Kind::Binary, Cow::Borrowed(bytes.as_bytes()))
+    } else {
+        // Whatever its items and strides are: a memoryview knows how to flatten it.
+        let Ok(view) = PyMemoryView::from(message) else { return Ok(None) };
+        let flat = view.call_method0("tobytes")?;
+        (Kind::Binary, Cow::Owned(flat.cast::<PyBytes>()?.as_bytes().to_vec()))
+    };
+    let kind = match text {
+        Some(true) if kind == Kind::Binary => {
+            std::str::from_utf8(&bytes)
+                .map_err(|error| PyValueError::new_err(format!("a text message must be UTF-8: {error}")))?;
+            Kind::Text
+        }
+        Some(true) => Kind::Text,
+        Some(false) => Kind::Binary,
+        None => kind,
+    };
+    Ok(Some(Outgoing { kind, bytes }))
+}
+
+/// The same, of an object that must be a message.
+pub fn required<'a>(message: &'a Bound<'_, PyAny>, text: Option<bool>) -> PyResult<Outgoing<'a>> {
+    outgoing(message, text)?.ok_or_else(|| errors::message_type(message))
+}
+
+/// Makes the Python object of a received message; text was checked to be UTF-8 as it came.
+pub fn incoming(py: Python<'_>, kind: Kind, bytes: &[u8]) -> PyResult<Py<PyAny>> {
+    Ok(match kind {
+        Kind::Text => PyString::from_bytes(py, bytes)?.into_any().unbind(),
+        Kind::Binary => PyBytes::new(py, bytes).into_any().unbind(),
+    })
+}
+
+/// The payload of a ping or pong: text or bytes.
+pub fn control<'a>(data: &'a Bound<'_, PyAny>) -> PyResult<Cow<'a, [u8]>> {
+    Ok(required(data, None)?.bytes)
+}

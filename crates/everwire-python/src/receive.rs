@@ -1,0 +1,223 @@
+//! The coroutine that `recv()` returns.
+//!
+//! asyncio takes it for what it is, a coroutine: it has `send`, `throw`, `close` and `__await__`. A message is taken when it is
+//! first driven, never at the call, so a task that is cancelled before loses nothing; cancelled while it waits, it leaves the
+//! message for the next one.
+//!
+//! PERF: PyO3 knows no `am_send` slot, with which a coroutine returns its value without raising `StopIteration`; it is put into
+//! the type here, once (bench: echo, `async for`). One of the two files with `unsafe`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::connection::{Connection, Mode};
+use crate::waiter::Waiter;
+
+enum Stage {
+    /// Not driven yet.
+    Fresh,
+    /// Waiting for a message.
+    Waiting(Py<Waiter>),
+    /// Returned or raised.
+    Done,
+}
+
+#[pyclass(module = "everwire._core")]
+pub struct Receive {
+    connection: Option<Py<Connection>>,
+    mode: Mode,
+    stage: Stage,
+}
+
+/// What driving it came to.
+enum Step {
+    Return(Py<PyAny>),
+    Yield(Py<Waiter>),
+}
+
+impl Receive {
+    pub fn new(connection: Py<Connection>, mode: Mode) -> Self {
+        Receive { connection: Some(connection), mode, stage: Stage::Fresh }
+    }
+
+    fn step(slf: &Bound<'_, Self>) -> PyResult<Step> {
+        let py = slf.py();
+        let (connection, mode, is_fresh) = {
+            let this = slf.borrow();
+            let connection = this.connection.as_ref().map(|connection| connection.clone_ref(py));
+            match (&this.stage, connection) {
+                (Stage::Done, _) | (_, None) => return Err(PyRuntimeError::new_err("cannot reuse already awaited recv()")),
+                (stage, Some(connection)) => (connection, this.mode, matches!(stage, Stage::Fresh)),
+            }
+        };
+        let connection = connection.bind(py);
+        let taken = if is_fresh { Connection::check_reader(connection) } else { Ok(()) };
+        match taken.and_then(|()| Connection::take(connection, mode)) {
+            Ok(Some(message)) => {
+                Self::finish(slf);
+                Ok(Step::Return(message))
+            }
+            Ok(None) => {
+                let waiter = Connection::wait(connection)?;
+                slf.borrow_mut().stage = Stage::Waiting(waiter.clone_ref(py));
+                Ok(Step::Yield(waiter))
+            }
+            Err(error) => {
+                Self::finish(slf);
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends it; a waiter that is still registered is not woken any more.
+    fn finish(slf: &Bound<'_, Self>) {
+        let stage = std::mem::replace(&mut slf.borrow_mut().stage, Stage::Done);
+        if let Stage::Waiting(waiter) = stage {
+            let connection = slf.borrow().connection.as_ref().map(|connection| connection.clone_ref(slf.py()));
+            if let Some(connection) = connection {
+                Connection::forget(connection.bind(slf.py()), &waiter);
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl Receive {
+    fn __await__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<Waiter>> {
+        match Self::step(slf)? {
+            Step::Yield(waiter) => Ok(waiter),
+            Step::Return(message) => Err(PyStopIteration::new_err((message,))),
+        }
+    }
+
+    fn send(slf: &Bound<'_, Self>, _value: &Bound<'_, PyAny>) -> PyResult<Py<Waiter>> {
+        Self::__next__(slf)
+    }
+
+    #[pyo3(signature = (kind, value = None, traceback = None))]
+    fn throw(
+        slf: &Bound<'_, Self>,
+        kind: &Bound<'_, PyAny>,
+        value: Option<&Bound<'_, PyAny>>,
+        traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<Waiter>> {
+        Self::finish(slf);
+        Err(thrown(kind, value, traceback)?)
+    }
+
+    fn close(slf: &Bound<'_, Self>) {
+        Self::finish(slf);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.connection)?;
+        if let Stage::Waiting(waiter) = &self.stage {
+            visit.call(waiter)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&mut self) {
+        self.connection = None;
+        self.stage = Stage::Done;
+    }
+}
+
+/// A task that is thrown away while it waits must not keep the next one from receiving.
+impl Drop for Receive {
+    fn drop(&mut self) {
+        if let (Stage::Waiting(waiter), Some(connection)) = (&self.stage, &self.connection) {
+            Python::attach(|py| Connection::forget(connection.bind(py), waiter));
+        }
+    }
+}
+
+/// The exception that `throw(kind, value, traceback)` means.
+pub fn thrown(
+    kind: &Bound<'_, PyAny>,
+    value: Option<&Bound<'_, PyAny>>,
+    traceback: Option<&Bound<'_, PyAny>>,
+) -> PyResult<PyErr> {
+    let py = kind.py();
+    let error = match (kind.cast::<PyType>(), value) {
+        (Err(_), _) => PyErr::from_value(kind.clone()),
+        (Ok(_), Some(value)) if value.is_instance_of::<pyo3::exceptions::PyBaseException>() => {
+            PyErr::from_value(value.clone())
+        }
+        (Ok(class), Some(value)) if !value.is_none() => PyErr::from_value(class.call1((value,))?),
+        (Ok(class), _) => PyErr::from_value(class.call0()?),
+    };
+    if let Some(traceback) = traceback
+        && !traceback.is_none()
+    {
+        error.set_traceback(py, Some(traceback.clone().cast_into().map_err(|_| {
+            PyTypeError::new_err("throw() third argument must be a traceback object")
+        })?));
+    }
+    Ok(error)
+}
+
+/// Puts `am_send` into the type of [`Receive`].
+pub fn install(py: Python<'_>) -> PyResult<()> {
+    let class = py.get_type::<Receive>();
+    set_am_send(&class);
+    Ok(())
+}
+
+#[allow(unsafe_code)]
+fn set_am_send(class: &Bound<'_, PyType>) {
+    // SAFETY: the class is a heap type made by PyO3 and has `__await__`, so CPython gave it a table of async slots, which
+    // lives as long as the type. Nobody has an instance yet: this runs while the module is made, under the GIL.
+    unsafe {
+        let methods = (*class.as_type_ptr()).tp_as_async;
+        if let Some(methods) = methods.as_mut() {
+            methods.am_send = Some(am_send);
+        }
+    }
+}
+
+/// Drives a [`Receive`] without `StopIteration` (`am_send`, CPython 3.10).
+#[allow(unsafe_code)]
+unsafe extern "C" fn am_send(
+    object: *mut ffi::PyObject,
+    _value: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    // SAFETY: CPython calls this with the GIL held, a borrowed reference to an instance of the type that the slot was put
+    // into, and a place for one result. `cast` checks the type again.
+    unsafe {
+        let py = Python::assume_attached();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let object = Bound::from_borrowed_ptr(py, object);
+            Receive::step(object.cast::<Receive>()?)
+        }));
+        match outcome.unwrap_or_else(|_| Err(PyRuntimeError::new_err("defect in recv()"))) {
+            Ok(Step::Return(message)) => {
+                *result = message.into_ptr();
+                ffi::PySendResult::PYGEN_RETURN
+            }
+            Ok(Step::Yield(waiter)) => {
+                *result = waiter.into_ptr();
+                ffi::PySendResult::PYGEN_NEXT
+            }
+            Err(error) => {
+                error.restore(py);
+                *result = std::ptr::null_mut();
+                ffi::PySendResult::PYGEN_ERROR
+            }
+        }
+    }
+}

@@ -1,0 +1,593 @@
+//! A reactor on one event loop: the loop watches the reactor's poller, and each time it is readable a turn is run.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
+
+use everwire_reactor as reactor;
+use everwire_reactor::{Frame, Id, Peer, Report};
+use everwire_wire::handshake::{Offer, Refusal};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use crate::connection::{Connection, State};
+use crate::descriptor;
+use crate::errors;
+use crate::message;
+use crate::settings::Settings;
+use crate::table::Table;
+use crate::tls::ClientTLS;
+use crate::turn::Leftover;
+
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// A forked child must not touch what its parent serves.
+pub fn on_fork() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Broadcasts to at least this many connections are written without the GIL.
+const CROWD: usize = 256;
+
+/// Sockets of one event loop. Everything happens in the loop's thread.
+#[pyclass(frozen, weakref, module = "everwire._core")]
+pub struct Shard {
+    owner: ThreadId,
+    forks: u32,
+    pub(crate) reactor: Mutex<reactor::Shard>,
+    pub(crate) table: Mutex<Table>,
+    /// What a turn could not finish.
+    pub(crate) leftover: Mutex<Leftover>,
+    event_loop: Mutex<Option<Py<PyAny>>>,
+    /// An empty context: what the loop calls for everybody must not carry one caller's variables.
+    context: Mutex<Option<Py<PyAny>>>,
+    timer: Mutex<Option<(Instant, Py<PyAny>)>>,
+    /// The loop watches the poller.
+    is_watched: AtomicBool,
+    pub(crate) is_turning: AtomicBool,
+    /// A turn is on the loop's list.
+    is_scheduled: AtomicBool,
+    /// Changes whenever output that was written at once may be followed by other output at once.
+    pub(crate) turn: AtomicU64,
+}
+
+impl Shard {
+    /// Runs `f` on the reactor, in its thread. `f` must not call into Python.
+    pub fn with<R>(&self, py: Python<'_>, f: impl FnOnce(&mut reactor::Shard) -> R) -> PyResult<R> {
+        self.check(py)?;
+        match self.reactor.try_lock() {
+            Ok(mut guard) => Ok(f(&mut guard)),
+            Err(TryLockError::WouldBlock) => Err(errors::usage(py, "the engine is busy: called from inside itself")),
+            Err(TryLockError::Poisoned(_)) => Err(errors::usage(py, "the engine failed before and cannot go on")),
+        }
+    }
+
+    /// Whether the caller may use this shard at all.
+    pub fn check(&self, py: Python<'_>) -> PyResult<()> {
+        if std::thread::current().id() != self.owner {
+            return Err(errors::usage(
+                py,
+                "called from another thread: use loop.call_soon_threadsafe() or asyncio.run_coroutine_threadsafe()",
+            ));
+        }
+        if FORKS.load(Ordering::Relaxed) != self.forks {
+            return Err(errors::usage(py, "this connection belongs to the parent process: open your own after a fork"));
+        }
+        Ok(())
+    }
+
+    pub fn event_loop(&self, py: Python<'_>) -> Py<PyAny> {
+        lock(&self.event_loop).as_ref().map_or_else(|| py.None(), |event_loop| event_loop.clone_ref(py))
+    }
+
+    /// Reads from a paused connection again, soon.
+    pub fn resume(slf: &Bound<'_, Self>, id: Id) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let has_work = this.with(py, |reactor| {
+            reactor.resume(id);
+            reactor.set_queued(id, 0);
+            reactor.has_work()
+        })?;
+        let driver = lock(&this.table).driver(py, id);
+        if let Some(driver) = driver {
+            driver.bind(py).call_method0(intern!(py, "resume_reading"))?;
+        }
+        if has_work { Self::run_soon(slf) } else { Ok(()) }
+    }
+
+    /// Sees to output that was just queued: the first of a turn is written at once, so that it arrives before a computation that
+    /// follows; the rest leaves together at the end. Returns the turn that it belongs to.
+    pub fn after_send(slf: &Bound<'_, Self>, id: Id, last: u64, at_once: bool) -> PyResult<u64> {
+        let this = slf.get();
+        let turn = this.turn.load(Ordering::Relaxed);
+        if at_once || last != turn {
+            this.with(slf.py(), |reactor| reactor.flush_one(id))?;
+        }
+        if !this.is_turning.load(Ordering::Relaxed) {
+            Self::run_soon(slf)?;
+        }
+        Ok(turn)
+    }
+
+    /// Runs a turn in the loop's next iteration.
+    pub fn run_soon(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let this = slf.get();
+        if this.is_turning.load(Ordering::Relaxed) || this.is_scheduled.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let py = slf.py();
+        let result = this.call(py, intern!(py, "call_soon"), (slf.getattr(intern!(py, "_run"))?,));
+        if result.is_err() {
+            this.is_scheduled.store(false, Ordering::Relaxed);
+        }
+        result.map(drop)
+    }
+
+    /// Hands a connection's waiting messages to its callback, soon.
+    pub fn deliver_soon(slf: &Bound<'_, Self>, connection: Py<Connection>) -> PyResult<()> {
+        lock(&slf.get().leftover).deliveries.push(connection);
+        Self::run_soon(slf)
+    }
+
+    /// Calls a method of the loop in the empty context.
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        name: &Bound<'py, pyo3::types::PyString>,
+        arguments: impl pyo3::call::PyCallArgs<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let options = PyDict::new(py);
+        let context = lock(&self.context).as_ref().map(|context| context.clone_ref(py));
+        options.set_item(intern!(py, "context"), context)?;
+        self.event_loop(py).bind(py).getattr(name)?.call(arguments, Some(&options))
+    }
+
+    /// Arranges the next turn: at once for work that is left, later for deadlines, never when nothing lives here any more.
+    pub fn settle(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let (has_work, is_empty, deadline) = this.with(py, |reactor| {
+            (reactor.has_work() || reactor.has_output(), reactor.is_empty(), reactor.next_deadline())
+        })?;
+        if has_work || !lock(&this.leftover).is_empty() {
+            Self::run_soon(slf)?;
+        }
+        if is_empty && !has_work {
+            return Self::unwatch(slf);
+        }
+        Self::watch(slf)?;
+        Self::set_timer(slf, deadline)
+    }
+
+    fn watch(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.is_watched.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let fd = this.with(py, |reactor| reactor.fd())?;
+        let add_reader = this.event_loop(py).bind(py).getattr(intern!(py, "add_reader"))?;
+        let run = slf.getattr(intern!(py, "_run"))?;
+        let context = lock(&this.context).as_ref().map(|context| context.clone_ref(py));
+        match context {
+            Some(context) => context.bind(py).call_method1(intern!(py, "run"), (add_reader, fd, run))?,
+            None => add_reader.call1((fd, run))?,
+        };
+        this.is_watched.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn unwatch(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if let Some((_, handle)) = lock(&this.timer).take() {
+            handle.bind(py).call_method0(intern!(py, "cancel"))?;
+        }
+        if this.is_watched.swap(false, Ordering::Relaxed) {
+            let fd = this.with(py, |reactor| reactor.fd())?;
+            this.event_loop(py).bind(py).call_method1(intern!(py, "remove_reader"), (fd,))?;
+        }
+        Ok(())
+    }
+
+    fn set_timer(slf: &Bound<'_, Self>, deadline: Option<Instant>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let armed = lock(&this.timer).as_ref().map(|(at, _)| *at);
+        let Some(deadline) = deadline else { return Ok(()) };
+        if armed.is_some_and(|armed| armed <= deadline) {
+            return Ok(());
+        }
+        let before = lock(&this.timer).take();
+        if let Some((_, handle)) = before {
+            handle.bind(py).call_method0(intern!(py, "cancel"))?;
+        }
+        let delay = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+        let handle = this.call(
+            py,
+            intern!(py, "call_later"),
+            (delay.as_secs_f64(), slf.getattr(intern!(py, "_on_timer"))?),
+        )?;
+        *lock(&this.timer) = Some((deadline, handle.unbind()));
+        Ok(())
+    }
+
+    /// When the deadline that is due now was due; how long ago.
+    pub fn lateness(&self, now: Instant) -> Duration {
+        let due = lock(&self.timer).as_ref().map(|(at, _)| *at);
+        due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due))
+    }
+
+    /// Stops reading from a connection.
+    pub fn pause(slf: &Bound<'_, Self>, id: Id, queued: usize) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        this.with(py, |reactor| {
+            reactor.pause(id);
+            reactor.set_queued(id, queued);
+        })?;
+        let driver = lock(&this.table).driver(py, id);
+        match driver {
+            Some(driver) => driver.bind(py).call_method0(intern!(py, "pause_reading")).map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+#[pymethods]
+impl Shard {
+    #[new]
+    fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = event_loop.py();
+        let context = py.import("contextvars")?.getattr("Context")?.call0()?;
+        Ok(Shard {
+            owner: std::thread::current().id(),
+            forks: FORKS.load(Ordering::Relaxed),
+            reactor: Mutex::new(reactor::Shard::new()?),
+            table: Mutex::default(),
+            leftover: Mutex::default(),
+            event_loop: Mutex::new(Some(event_loop.clone().unbind())),
+            context: Mutex::new(Some(context.unbind())),
+            timer: Mutex::default(),
+            is_watched: AtomicBool::new(false),
+            is_turning: AtomicBool::new(false),
+            is_scheduled: AtomicBool::new(false),
+            turn: AtomicU64::new(1),
+        })
+    }
+
+    /// Accepts connections on a listening socket, whose descriptor it takes over. `endpoint` is told about them.
+    fn listen(slf: &Bound<'_, Self>, fd: i32, settings: &Settings, endpoint: Py<PyAny>) -> PyResult<u64> {
+        let this = slf.get();
+        this.check(slf.py())?;
+        let socket = descriptor::adopt(fd)?;
+        let id = this.with(slf.py(), |reactor| reactor.listen(socket, settings.settings.clone()))??;
+        lock(&this.table).add_listener(id, endpoint, settings.marks);
+        Self::settle(slf)?;
+        Ok(id.to_bits())
+    }
+
+    /// Stops accepting; connections stay.
+    fn stop_listening(slf: &Bound<'_, Self>, listener: u64) -> PyResult<()> {
+        let id = Id::from_bits(listener);
+        slf.get().with(slf.py(), |reactor| reactor.stop_listening(id))?;
+        let endpoint = lock(&slf.get().table).remove_listener(id);
+        drop(endpoint);
+        Self::settle(slf)
+    }
+
+    /// Refuses every handshake of a listener that is still under way with 503.
+    fn refuse_opening(slf: &Bound<'_, Self>, listener: u64) -> PyResult<()> {
+        let refusal = Refusal::new(503, "the server is shutting down").with_field("Retry-After", "1");
+        slf.get().with(slf.py(), |reactor| {
+            for id in reactor.opening(Id::from_bits(listener)) {
+                reactor.refuse(id, &refusal);
+            }
+            reactor.flush();
+        })?;
+        Self::settle(slf)
+    }
+
+    /// Begins a client's handshake on a connected socket, whose descriptor it takes over.
+    #[pyo3(signature = (connection, fd, settings, endpoint, host, target, fields, tls = None, server_name = None))]
+    #[allow(clippy::too_many_arguments)]
+    fn connect(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, Connection>,
+        fd: i32,
+        settings: &Settings,
+        endpoint: Py<PyAny>,
+        host: String,
+        target: String,
+        fields: Vec<(String, String)>,
+        tls: Option<Py<ClientTLS>>,
+        server_name: Option<String>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        this.check(py)?;
+        let socket = descriptor::adopt(fd)?;
+        let tls = match (tls, server_name) {
+            (Some(tls), Some(name)) => {
+                let session = reactor::tls::Session::client(&tls.get().context, &name)
+                    .and_then(|mut session| session.start().map(|()| session))
+                    .map_err(|failure| errors::usage(py, failure.to_string()))?;
+                Some(Box::new(session))
+            }
+            _ => None,
+        };
+        let begun = this.with(py, |reactor| {
+            let offer = offer(settings, reactor.nonce(), host, target, fields);
+            let id = reactor.connect(socket, tls, offer, settings.settings.clone());
+            reactor.flush();
+            id
+        })?;
+        let id = begun.map_err(|error| errors::usage(py, error.to_string()))?;
+        Self::enter(slf, connection, id, settings, endpoint, None)
+    }
+
+    /// Begins a handshake on bytes that an outside driver carries: a server's if there is no target.
+    #[pyo3(signature = (connection, settings, endpoint, driver, peer, host = None, target = None, fields = None))]
+    #[allow(clippy::too_many_arguments)]
+    fn attach(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, Connection>,
+        settings: &Settings,
+        endpoint: Py<PyAny>,
+        driver: Py<PyAny>,
+        peer: Option<(String, u16)>,
+        host: Option<String>,
+        target: Option<String>,
+        fields: Option<Vec<(String, String)>>,
+    ) -> PyResult<u64> {
+        let py = slf.py();
+        let this = slf.get();
+        let peer = match peer.map(|(host, port)| host.parse().map(|ip| std::net::SocketAddr::new(ip, port))) {
+            Some(Ok(address)) => Peer::Tcp(address),
+            _ => Peer::Local,
+        };
+        let id = match (host, target) {
+            (Some(host), Some(target)) => {
+                let fields = fields.unwrap_or_default();
+                let begun = this.with(py, |reactor| {
+                    let offer = offer(settings, reactor.nonce(), host, target, fields);
+                    reactor.connect_outside(peer, offer, settings.settings.clone())
+                })?;
+                begun.map_err(|error| errors::usage(py, error.to_string()))?
+            }
+            _ => this.with(py, |reactor| reactor.accept_outside(peer, settings.settings.clone()))?,
+        };
+        Self::enter(slf, connection, id, settings, endpoint, Some(driver))?;
+        Self::run_soon(slf)?;
+        Ok(id.to_bits())
+    }
+
+    /// An outside driver takes no output for now, or takes some again.
+    fn set_blocked(slf: &Bound<'_, Self>, id: u64, blocked: bool) -> PyResult<()> {
+        let id = Id::from_bits(id);
+        let this = slf.get();
+        this.check(slf.py())?;
+        if let Some(row) = lock(&this.table).row_mut(id) {
+            row.is_blocked = blocked;
+        }
+        if !blocked {
+            this.with(slf.py(), |reactor| reactor.flush_one(id))?;
+            crate::turn::write_outside(slf)?;
+            Self::run_soon(slf)?;
+        }
+        Ok(())
+    }
+
+    /// Takes bytes from an outside driver, and the end.
+    fn feed(slf: &Bound<'_, Self>, id: u64, data: &[u8], last: bool) -> PyResult<()> {
+        slf.get().with(slf.py(), |reactor| reactor.feed(Id::from_bits(id), data, last))?;
+        Self::run(slf)
+    }
+
+    /// Answers a request that waits: `None` to follow the rules and choose this subprotocol.
+    #[pyo3(signature = (connection, subprotocol, fields))]
+    fn accept(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, Connection>,
+        subprotocol: Option<String>,
+        fields: Vec<(String, String)>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let Some(id) = connection.borrow().id() else { return Ok(()) };
+        let decided = slf.get().with(py, |reactor| match reactor.check(id) {
+            Some(Ok(upgrade)) => {
+                let subprotocol = subprotocol.as_deref();
+                reactor.decide(id, reactor::Decision::Accept { upgrade: &upgrade, subprotocol, fields: &fields })
+            }
+            Some(Err(refusal)) => reactor.decide(id, reactor::Decision::Refuse(&refusal)),
+            None => Ok(()),
+        })?;
+        decided.map_err(|error| errors::usage(py, error.to_string()))?;
+        Self::run_soon(slf)
+    }
+
+    /// What a waiting request offers: subprotocols, and the fields of the response as it would be; or why it will be refused:
+    /// status, text and fields.
+    #[allow(clippy::type_complexity)]
+    fn judge(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, Connection>,
+    ) -> PyResult<Option<(Option<Vec<String>>, u16, String, Vec<(String, String)>)>> {
+        let Some(id) = connection.borrow().id() else { return Ok(None) };
+        slf.get().with(slf.py(), |reactor| {
+            reactor.check(id).map(|judgement| match judgement {
+                Ok(upgrade) => (Some(upgrade.protocols), 101, String::new(), Vec::new()),
+                Err(refusal) => {
+                    let fields = refusal.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+                    (None, refusal.status, refusal.reason.to_string(), fields)
+                }
+            })
+        })
+    }
+
+    /// Answers a request that waits with an ordinary response.
+    fn respond(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, Connection>,
+        status: u16,
+        reason: Option<String>,
+        fields: Vec<(String, String)>,
+        body: &[u8],
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let Some(id) = connection.borrow().id() else { return Ok(()) };
+        let decision = reactor::Decision::Respond { status, reason: reason.as_deref(), fields: &fields, body };
+        let decided = slf.get().with(py, |reactor| reactor.decide(id, decision))?;
+        decided.map_err(|error| errors::usage(py, error.to_string()))?;
+        Self::run_soon(slf)
+    }
+
+    /// Sends one message to many connections, encoded once. Returns those that did not get it: closing ones, then slow ones.
+    fn broadcast<'py>(
+        slf: &Bound<'py, Self>,
+        connections: &Bound<'py, PyAny>,
+        data: &Bound<'py, PyAny>,
+        text: Option<bool>,
+    ) -> PyResult<(usize, Bound<'py, PyList>)> {
+        let py = slf.py();
+        let this = slf.get();
+        let outgoing = message::required(data, text)?;
+        let mut receivers = Vec::new();
+        for connection in connections.try_iter()? {
+            let connection = connection?;
+            let connection = connection.cast::<Connection>()?;
+            let borrowed = connection.borrow();
+            if borrowed.state == State::Open && borrowed.is_on(slf) {
+                receivers.extend(borrowed.id());
+            } else if borrowed.state == State::Open {
+                return Err(errors::usage(py, "a connection of another event loop"));
+            }
+        }
+        let mut frame = Frame::new(outgoing.kind, &outgoing.bytes);
+        let is_turning = this.is_turning.load(Ordering::Relaxed);
+        let mut slow = Vec::new();
+        let mut report = Report::default();
+        this.with(py, |reactor| {
+            for id in &receivers {
+                let before = report.slow + report.closed;
+                reactor.send_frame(*id, &mut frame, &mut report);
+                if report.slow + report.closed != before {
+                    slow.push(*id);
+                }
+            }
+        })?;
+        if !is_turning {
+            if receivers.len() >= CROWD {
+                // Nobody else comes in meanwhile: other threads are turned away before they reach the reactor.
+                py.detach(|| lock(&this.reactor).flush());
+            } else {
+                this.with(py, reactor::Shard::flush)?;
+            }
+            Self::run_soon(slf)?;
+        }
+        let table = lock(&this.table);
+        let missed: Vec<Py<Connection>> = slow.iter().filter_map(|id| table.connection(py, *id)).collect();
+        drop(table);
+        Ok((report.sent, PyList::new(py, missed)?))
+    }
+
+    /// Whether the calling thread and process may use it.
+    #[getter]
+    fn is_usable(&self, py: Python<'_>) -> bool {
+        self.check(py).is_ok() && !self.reactor.is_poisoned()
+    }
+
+    /// How many connections there are, handshakes and closing ones included.
+    #[getter]
+    fn connections(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        slf.get().with(slf.py(), |reactor| reactor.connections())
+    }
+
+    /// Counters since the shard began.
+    fn metrics<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let metrics = slf.get().with(slf.py(), |reactor| reactor.metrics())?;
+        let counters = PyDict::new(slf.py());
+        for (name, value) in metrics.named() {
+            counters.set_item(name, value)?;
+        }
+        Ok(counters)
+    }
+
+    /// A turn, on behalf of the loop.
+    fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().is_scheduled.store(false, Ordering::Relaxed);
+        Self::run(slf)
+    }
+
+    /// A turn because a deadline has come.
+    fn _on_timer(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let result = Self::run(slf);
+        let this = slf.get();
+        let fired = lock(&this.timer).take_if(|(at, _)| *at <= Instant::now());
+        drop(fired);
+        result.and_then(|()| Self::settle(slf))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Ok(event_loop) = self.event_loop.try_lock() {
+            visit.call(&*event_loop)?;
+        }
+        if let Ok(context) = self.context.try_lock() {
+            visit.call(&*context)?;
+        }
+        if let Ok(timer) = self.timer.try_lock()
+            && let Some((_, handle)) = &*timer
+        {
+            visit.call(handle)?;
+        }
+        if let Ok(leftover) = self.leftover.try_lock() {
+            leftover.traverse(visit)?;
+        }
+        match self.table.try_lock() {
+            Ok(table) => table.traverse(visit),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        let table = std::mem::take(&mut *lock(&self.table));
+        let leftover = std::mem::take(&mut *lock(&self.leftover));
+        let rest = (lock(&self.event_loop).take(), lock(&self.context).take(), lock(&self.timer).take());
+        drop((table, leftover, rest));
+    }
+}
+
+impl Shard {
+    /// Makes a connection of the reactor known under its Python object.
+    pub fn enter(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, Connection>,
+        id: Id,
+        settings: &Settings,
+        endpoint: Py<PyAny>,
+        driver: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        connection.borrow_mut().attach(slf.clone().unbind(), id, settings.marks);
+        lock(&slf.get().table).insert(id, connection.clone().unbind(), endpoint, driver);
+        Self::settle(slf)
+    }
+}
+
+fn offer(settings: &Settings, key: [u8; 16], host: String, target: String, fields: Vec<(String, String)>) -> Offer {
+    Offer {
+        host,
+        target,
+        key,
+        protocols: settings.settings.subprotocols.clone(),
+        deflate: settings.settings.deflate.clone(),
+        fields,
+    }
+}
+
+/// Locks what is never locked across a call into Python, so that nobody can hold it here.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,388 @@
+//! A turn of the shard: what the reactor collected becomes calls into Python, and what they said is written.
+//!
+//! Order: everything of a batch that fills queues comes first, in the order in which it happened; then each task that waits for
+//! one of these queues is woken, once, however many messages it got. A turn lasts about [`BUDGET`]; only a single call into
+//! Python can make it longer. What is left over goes on in the loop's next iteration.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use everwire_reactor::{Batch, Cause, Ending, Event, Failure, Id, Payload};
+use everwire_wire::Kind;
+use everwire_wire::close::Received;
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use crate::connection::{Connection, Marks, State};
+use crate::message;
+use crate::shard::{Shard, lock};
+use crate::waiter::Waiter;
+
+/// How long a turn goes on before other work of the event loop has its turn.
+const BUDGET: Duration = Duration::from_millis(1);
+/// Events between two looks at the clock.
+const LOOK: usize = 4;
+/// A turn that comes later than this was kept waiting by somebody, who should hear of it.
+const LATE: Duration = Duration::from_secs(1);
+
+/// What a turn could not finish.
+#[derive(Default)]
+pub struct Leftover {
+    batch: Option<(VecDeque<Event>, Box<[u8]>)>,
+    wakes: VecDeque<Py<Connection>>,
+    /// Connections whose callback is to get the messages that wait.
+    pub deliveries: Vec<Py<Connection>>,
+}
+
+impl Leftover {
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_none() && self.wakes.is_empty() && self.deliveries.is_empty()
+    }
+
+    pub fn traverse(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.wakes.iter().chain(&self.deliveries).try_for_each(|connection| visit.call(connection))
+    }
+}
+
+impl Shard {
+    /// Runs one turn. Errors of the application go to the loop's exception handler; what ends the program comes out, and
+    /// whatever was not dispatched yet is kept.
+    pub fn run(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let this = slf.get();
+        this.check(slf.py())?;
+        if this.is_turning.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        this.turn.fetch_add(1, Ordering::Relaxed);
+        let result = turn(slf);
+        this.turn.fetch_add(1, Ordering::Relaxed);
+        this.is_turning.store(false, Ordering::Relaxed);
+        let settled = Self::settle(slf);
+        result.and(settled)
+    }
+}
+
+fn turn(slf: &Bound<'_, Shard>) -> PyResult<()> {
+    let py = slf.py();
+    let this = slf.get();
+    let began = Instant::now();
+    let until = began + BUDGET;
+    let late = this.lateness(began);
+    this.with(py, |reactor| reactor.wait(began))??;
+    deliver(slf)?;
+    loop {
+        let kept = lock(&this.leftover).batch.take();
+        let (events, scratch) = match kept {
+            Some(kept) => kept,
+            None => {
+                let batch = this.with(py, |reactor| reactor.collect(until))?;
+                (batch.events.into(), batch.scratch)
+            }
+        };
+        let dispatched = dispatch(slf, events, scratch, until).and_then(|()| wake(slf, until));
+        this.with(py, |reactor| reactor.flush())?;
+        write_outside(slf)?;
+        dispatched?;
+        let has_work = this.with(py, |reactor| reactor.has_work())?;
+        if Instant::now() >= until || (!has_work && lock(&this.leftover).is_empty()) {
+            break;
+        }
+    }
+    if late > LATE {
+        warn_late(py, late)?;
+    }
+    let grace = if late > LATE { late.as_millis() as u64 } else { 0 };
+    this.with(py, |reactor| {
+        reactor.expire(Instant::now(), grace);
+        reactor.flush();
+    })?;
+    write_outside(slf)
+}
+
+/// Applies events in order until the time is up; keeps the rest.
+fn dispatch(slf: &Bound<'_, Shard>, mut events: VecDeque<Event>, scratch: Box<[u8]>, until: Instant) -> PyResult<()> {
+    let py = slf.py();
+    let this = slf.get();
+    let mut result = Ok(());
+    let mut count = 0;
+    while let Some(event) = events.pop_front() {
+        let id = id_of(&event);
+        if let Err(error) = apply(slf, event, &scratch) {
+            if !error.is_instance_of::<PyException>(py) {
+                result = Err(error);
+                break;
+            }
+            report(slf, id, &error)?;
+        }
+        count += 1;
+        if count % LOOK == 0 && Instant::now() >= until {
+            break;
+        }
+    }
+    if events.is_empty() {
+        let batch = Batch { events: events.into(), scratch };
+        this.with(py, |reactor| reactor.recycle(batch))?;
+    } else {
+        lock(&this.leftover).batch = Some((events, scratch));
+    }
+    result
+}
+
+/// Wakes the tasks that have something to receive, until the time is up.
+fn wake(slf: &Bound<'_, Shard>, until: Instant) -> PyResult<()> {
+    let this = slf.get();
+    loop {
+        let next = lock(&this.leftover).wakes.pop_front();
+        let Some(connection) = next else { return Ok(()) };
+        if let Some(waiter) = Connection::take_reader(connection.bind(slf.py())) {
+            // What the task sends first leaves at once: it may compute for long afterwards.
+            this.turn.fetch_add(1, Ordering::Relaxed);
+            Waiter::wake(waiter.bind(slf.py()))?;
+        }
+        if Instant::now() >= until {
+            return Ok(());
+        }
+    }
+}
+
+fn deliver(slf: &Bound<'_, Shard>) -> PyResult<()> {
+    let py = slf.py();
+    let deliveries = std::mem::take(&mut lock(&slf.get().leftover).deliveries);
+    for connection in deliveries {
+        let connection = connection.bind(py);
+        let id = connection.borrow().id();
+        if let (Err(error), Some(id)) = (Connection::deliver(connection), id) {
+            if !error.is_instance_of::<PyException>(py) {
+                return Err(error);
+            }
+            report(slf, id, &error)?;
+        }
+    }
+    Ok(())
+}
+
+fn apply(slf: &Bound<'_, Shard>, event: Event, scratch: &[u8]) -> PyResult<()> {
+    let py = slf.py();
+    match event {
+        Event::Message(id, kind, payload) => receive(slf, id, kind, payload, scratch, true, false),
+        Event::Fragment(id, kind, payload, fin) => receive(slf, id, kind, payload, scratch, fin, true),
+        Event::Opened(id) => {
+            let Some((connection, endpoint)) = introduce(slf, id)? else { return Ok(()) };
+            connection.bind(py).borrow_mut().state = State::Open;
+            endpoint.bind(py).call_method1(intern!(py, "_opened"), (connection,))?;
+            Ok(())
+        }
+        Event::Request(id) => {
+            let Some((connection, endpoint)) = introduce(slf, id)? else { return Ok(()) };
+            endpoint.bind(py).call_method1(intern!(py, "_request"), (connection,))?;
+            Ok(())
+        }
+        Event::Failed(id, failure) => fail(slf, id, *failure),
+        Event::Closing(id) => {
+            if let Some(connection) = connection_of(slf, id) {
+                let mut connection = connection.bind(py).borrow_mut();
+                connection.state = connection.state.max(State::Closing);
+            }
+            Ok(())
+        }
+        Event::Drained(id) => tell(slf, id, |connection| connection.call_method0(intern!(py, "_on_drained"))),
+        Event::Pong(id, data) => {
+            tell(slf, id, |connection| connection.call_method1(intern!(py, "_on_pong"), (PyBytes::new(py, &data),)))
+        }
+        Event::Closed(id, ending) => close(slf, id, *ending),
+        Event::Starved(listener, error) => {
+            if let Some((endpoint, _)) = listener_of(slf, listener) {
+                endpoint.bind(py).call_method1(intern!(py, "_starved"), (error.to_string(),))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn receive(
+    slf: &Bound<'_, Shard>,
+    id: Id,
+    kind: Kind,
+    payload: Payload,
+    scratch: &[u8],
+    fin: bool,
+    part: bool,
+) -> PyResult<()> {
+    let py = slf.py();
+    let Some(connection) = connection_of(slf, id) else { return Ok(()) };
+    let bytes = match &payload {
+        Payload::Scratch(range) => &scratch[range.clone()],
+        Payload::Owned(bytes) => bytes,
+    };
+    let object = message::incoming(py, kind, bytes)?;
+    if Connection::push(connection.bind(py), object, bytes.len(), fin, part)? {
+        wake_later(slf, connection);
+    }
+    Ok(())
+}
+
+fn wake_later(slf: &Bound<'_, Shard>, connection: Py<Connection>) {
+    let mut leftover = lock(&slf.get().leftover);
+    if !leftover.wakes.back().is_some_and(|last| last.is(&connection)) {
+        leftover.wakes.push_back(connection);
+    }
+}
+
+/// The Python object of a connection; a server's is made when it is first needed.
+fn introduce(slf: &Bound<'_, Shard>, id: Id) -> PyResult<Option<(Py<Connection>, Py<PyAny>)>> {
+    let py = slf.py();
+    let this = slf.get();
+    let known = {
+        let table = lock(&this.table);
+        table.connection(py, id).zip(table.endpoint(py, id))
+    };
+    if known.is_some() {
+        return Ok(known);
+    }
+    let Some(listener) = this.with(py, |reactor| reactor.listener(id))? else { return Ok(None) };
+    let Some((endpoint, marks)) = listener_of(slf, listener) else {
+        this.with(py, |reactor| reactor.abort(id))?;
+        return Ok(None);
+    };
+    let connection = endpoint.bind(py).call_method0(intern!(py, "_make"))?.cast_into::<Connection>()?;
+    connection.borrow_mut().attach(slf.clone().unbind(), id, marks);
+    let connection = connection.unbind();
+    lock(&this.table).insert(id, connection.clone_ref(py), endpoint.clone_ref(py), None);
+    Ok(Some((connection, endpoint)))
+}
+
+fn tell<'py>(
+    slf: &Bound<'py, Shard>,
+    id: Id,
+    call: impl FnOnce(&Bound<'py, Connection>) -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<()> {
+    let py = slf.py();
+    match connection_of(slf, id) {
+        Some(connection) => call(connection.bind(py)).map(drop),
+        None => Ok(()),
+    }
+}
+
+fn close(slf: &Bound<'_, Shard>, id: Id, ending: Ending) -> PyResult<()> {
+    let py = slf.py();
+    let row = lock(&slf.get().table).remove(id);
+    let Some(row) = row else { return Ok(()) };
+    let connection = row.connection.bind(py);
+    connection.borrow_mut().state = State::Closed;
+    let said = |close: Option<Received>| close.map(|close| (close.code, close.reason));
+    let cause = ending.cause.as_ref().map(describe);
+    if let Some(driver) = &row.driver {
+        driver.bind(py).call_method0(intern!(py, "finish"))?;
+    }
+    wake_later(slf, row.connection.clone_ref(py));
+    let ending = (said(ending.received), said(ending.sent), ending.received_first, cause);
+    connection.call_method1(intern!(py, "_on_closed"), ending)?;
+    Ok(())
+}
+
+fn fail(slf: &Bound<'_, Shard>, id: Id, failure: Failure) -> PyResult<()> {
+    let py = slf.py();
+    let row = lock(&slf.get().table).remove(id);
+    let (connection, endpoint) = match row {
+        Some(row) => {
+            if let Some(driver) = &row.driver {
+                driver.bind(py).call_method0(intern!(py, "finish"))?;
+            }
+            row.connection.bind(py).borrow_mut().state = State::Closed;
+            (Some(row.connection), row.endpoint)
+        }
+        None => match failure.listener.and_then(|listener| listener_of(slf, listener)) {
+            Some((endpoint, _)) => (None, endpoint),
+            None => return Ok(()),
+        },
+    };
+    let (kind, text, status) = describe(&failure.cause);
+    let head = failure.response.map(|response| PyBytes::new(py, response.as_bytes()).unbind());
+    let body = PyBytes::new(py, &failure.body);
+    endpoint.bind(py).call_method1(intern!(py, "_failed"), (connection, kind, text, status, head, body))?;
+    Ok(())
+}
+
+/// A cause as Python gets it: its kind, a text for people, and the HTTP status if it has one.
+fn describe(cause: &Cause) -> (&'static str, String, u16) {
+    match cause {
+        Cause::Eof => ("eof", "the connection ended without a closing handshake".to_owned(), 0),
+        Cause::Io(error) => ("io", error.to_string(), 0),
+        Cause::Tls(text) => ("tls", text.clone(), 0),
+        Cause::Protocol(text) => ("protocol", text.clone(), 0),
+        Cause::Limit(text) => ("limit", text.clone(), 0),
+        Cause::Refused(status, text) => ("refused", text.clone(), *status),
+        Cause::Timeout(timeout) => ("timeout", timeout.describe().to_owned(), 0),
+        Cause::Aborted => ("aborted", "the connection was aborted".to_owned(), 0),
+        Cause::Defect => ("defect", "a defect of the engine, contained to this connection".to_owned(), 0),
+    }
+}
+
+/// Gives output to the drivers of outside connections that take some.
+pub fn write_outside(slf: &Bound<'_, Shard>) -> PyResult<()> {
+    let py = slf.py();
+    let this = slf.get();
+    for id in this.with(py, |reactor| reactor.take_outside())? {
+        let driver = {
+            let table = lock(&this.table);
+            table.row(id).filter(|row| !row.is_blocked).and_then(|_| table.driver(py, id))
+        };
+        let Some(driver) = driver else { continue };
+        let (bytes, hang_up) = this.with(py, |reactor| reactor.take_output(id))?;
+        if !bytes.is_empty() {
+            driver.bind(py).call_method1(intern!(py, "write"), (PyBytes::new(py, &bytes),))?;
+        }
+        if hang_up {
+            driver.bind(py).call_method0(intern!(py, "write_eof"))?;
+        }
+    }
+    Ok(())
+}
+
+/// An error in a handler or callback: the loop is told, the peer gets 1011.
+fn report(slf: &Bound<'_, Shard>, id: Id, error: &PyErr) -> PyResult<()> {
+    let py = slf.py();
+    let this = slf.get();
+    let connection = lock(&this.table).connection(py, id);
+    let context = PyDict::new(py);
+    context.set_item("message", "exception in a callback of a WebSocket connection")?;
+    context.set_item("exception", error.value(py))?;
+    context.set_item("connection", connection)?;
+    this.event_loop(py).bind(py).call_method1(intern!(py, "call_exception_handler"), (context,))?;
+    // A connection that is closing already is not closed again.
+    let _ = this.with(py, |reactor| reactor.close(id, Some((1011, "internal error"))))?;
+    Ok(())
+}
+
+fn warn_late(py: Python<'_>, late: Duration) -> PyResult<()> {
+    let logger = py.import(intern!(py, "logging"))?.call_method1(intern!(py, "getLogger"), ("everwire",))?;
+    let text = "the event loop was blocked for %.1f s: no peer is blamed for it, but find the call that does not yield";
+    logger.call_method1(intern!(py, "warning"), (text, late.as_secs_f64()))?;
+    Ok(())
+}
+
+fn connection_of(slf: &Bound<'_, Shard>, id: Id) -> Option<Py<Connection>> {
+    lock(&slf.get().table).connection(slf.py(), id)
+}
+
+fn listener_of(slf: &Bound<'_, Shard>, id: Id) -> Option<(Py<PyAny>, Marks)> {
+    lock(&slf.get().table).listener(slf.py(), id)
+}
+
+fn id_of(event: &Event) -> Id {
+    match event {
+        Event::Request(id)
+        | Event::Opened(id)
+        | Event::Failed(id, _)
+        | Event::Message(id, _, _)
+        | Event::Fragment(id, _, _, _)
+        | Event::Pong(id, _)
+        | Event::Closing(id)
+        | Event::Drained(id)
+        | Event::Closed(id, _)
+        | Event::Starved(id, _) => *id,
+    }
+}

@@ -1,0 +1,38 @@
+//! Sockets, TLS, timers and limits around `everwire-wire`, driven turn by turn by somebody else's event loop.
+//!
+//! | module | noun |
+//! |---|---|
+//! | [`shard`] | one poller and the connections on it: the turn, the commands |
+//! | `connection` | one connection, by what it does: opening, reading, writing, heartbeat, closing |
+//! | [`event`] | what the driver is told |
+//! | [`settings`], [`limits`] | what it decides |
+//! | `listener`, [`socket`], `poller` | the system's side |
+//! | [`tls`] | rustls |
+//! | `outbox`, `timers`, [`slots`], [`address`], [`memory`], [`metrics`], `workspace` | the parts |
+
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod event;
+pub mod limits;
+pub mod memory;
+pub mod metrics;
+pub mod settings;
+pub mod shard;
+pub mod slots;
+pub mod socket;
+pub mod tls;
+
+mod connection;
+mod listener;
+mod outbox;
+mod poller;
+mod timers;
+mod workspace;
+
+pub use connection::Refused;
+pub use event::{Batch, Cause, Ending, Event, Failure, Payload, Timeout};
+pub use settings::{Origins, Overflow, Settings};
+pub use shard::{Decision, Frame, Report, Shard};
+pub use slots::Id;
+pub use socket::{Peer, Socket};

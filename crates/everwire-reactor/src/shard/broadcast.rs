@@ -1,0 +1,77 @@
+//! One message to many connections: encoded and compressed once.
+
+use std::sync::Arc;
+
+use everwire_wire::{Kind, frame};
+
+use super::Shard;
+use crate::connection::Refused;
+use crate::settings::Overflow;
+use crate::slots::Id;
+
+/// A message in the forms in which connections take it.
+pub struct Frame {
+    plain: Arc<[u8]>,
+    /// The compressed form, once somebody asked for it; `None` inside if compressing does not pay.
+    compressed: Option<Option<Arc<[u8]>>>,
+    kind: Kind,
+    payload: std::ops::Range<usize>,
+}
+
+/// What became of a broadcast.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Connections that will get the message.
+    pub sent: usize,
+    /// Connections that it passed by, because they are not open or in the middle of a fragmented message.
+    pub closed: usize,
+    /// Connections that were beyond their output limit.
+    pub slow: usize,
+}
+
+impl Frame {
+    /// Encodes a message for [`Shard::broadcast`].
+    pub fn new(kind: Kind, payload: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(payload.len() + 10);
+        frame::encode(kind, payload, &mut bytes);
+        let header = bytes.len() - payload.len();
+        let end = bytes.len();
+        Frame { plain: bytes.into(), compressed: None, kind, payload: header..end }
+    }
+}
+
+impl Shard {
+    /// Queues a message for one of its receivers.
+    pub fn send_frame(&mut self, id: Id, frame: &mut Frame, report: &mut Report) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            report.closed += 1;
+            return;
+        };
+        let result = match conn.shares_frames() {
+            None => conn.send(id, frame.kind, &frame.plain[frame.payload.clone()], &mut self.ws),
+            Some(false) => conn.send_shared(id, &frame.plain, &mut self.ws),
+            Some(true) => {
+                let compressed = frame.compressed.get_or_insert_with(|| {
+                    let mut bytes = Vec::new();
+                    let payload = &frame.plain[frame.payload.clone()];
+                    frame::encode_compressed(frame.kind, payload, &mut self.ws.codec, &mut bytes)
+                        .then(|| bytes.into())
+                });
+                let bytes = compressed.as_ref().unwrap_or(&frame.plain);
+                conn.send_shared(id, bytes, &mut self.ws)
+            }
+        };
+        match result {
+            Ok(()) => report.sent += 1,
+            Err(Refused::Full) => {
+                report.slow += 1;
+                self.ws.metrics.slow += 1;
+                if conn.settings.overflow == Overflow::Close {
+                    conn.shed(id, &mut self.ws);
+                }
+                self.collect_over(id);
+            }
+            Err(Refused::Wire(_)) => report.closed += 1,
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The turn: what became ready, what it brought, what goes out, what time did.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{LISTENER, Shard};
+use crate::connection::{Conn, Line, Opening};
+use crate::event::{Batch, Event};
+use crate::listener::{Accepted, STARVED};
+use crate::memory::{self, Pressure};
+use crate::slots::Id;
+use crate::timers::Millis;
+use crate::workspace::SCRATCH;
+
+/// Events after which a batch is full: dispatching them keeps a 1 ms timer within its millisecond.
+const BATCH: usize = 64;
+/// How often to look again when memory is short.
+const SHORT: Millis = 50;
+
+impl Shard {
+    /// Takes note of every socket that became ready. Reads nothing yet.
+    pub fn wait(&mut self, now: Instant) -> io::Result<()> {
+        self.ws.now = self.millis(now);
+        let Shard { poller, conns, listeners, ws, accepting, .. } = self;
+        for readiness in poller.wait()? {
+            if readiness.key & LISTENER != 0 {
+                let id = Id::from_bits(readiness.key & !LISTENER);
+                if let Some(listener) = listeners.get_mut(id)
+                    && !listener.ready
+                {
+                    listener.ready = true;
+                    accepting.push_back(id);
+                }
+                continue;
+            }
+            let id = Id::from_bits(readiness.key);
+            let Some(conn) = conns.get_mut(id) else { continue };
+            conn.flags.ended |= readiness.closed;
+            if readiness.readable {
+                conn.flags.readable = true;
+                if !conn.flags.ready && (conn.has_input() || readiness.closed) {
+                    conn.flags.ready = true;
+                    ws.ready.push_back(id);
+                }
+            }
+            if readiness.writable && !conn.flags.dirty {
+                conn.flags.dirty = true;
+                ws.dirty.push(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads from those who are ready, in turn, until the batch is full, `until` is past or nobody is left.
+    pub fn collect(&mut self, until: Instant) -> Batch {
+        if self.relieve() < Pressure::Pause {
+            while self.ws.events.len() < BATCH && self.ws.has_room() {
+                if !self.serve_next() && !self.accept_next() {
+                    break;
+                }
+                if Instant::now() >= until {
+                    break;
+                }
+            }
+        }
+        Batch { events: std::mem::take(&mut self.ws.events), scratch: std::mem::take(&mut self.ws.scratch) }
+    }
+
+    /// Takes a dispatched batch back: its buffers are used again.
+    pub fn recycle(&mut self, batch: Batch) {
+        let Batch { mut events, scratch } = batch;
+        events.clear();
+        events.append(&mut self.ws.events);
+        self.ws.events = events;
+        self.ws.scratch = if scratch.len() == SCRATCH { scratch } else { vec![0; SCRATCH].into_boxed_slice() };
+        self.ws.used = 0;
+    }
+
+    /// Writes what connections have to say; what their sockets do not take now leaves when they do.
+    pub fn flush(&mut self) {
+        while let Some(id) = self.ws.dirty.pop() {
+            self.flush_one(id);
+        }
+    }
+
+    /// Writes what one connection has to say.
+    pub fn flush_one(&mut self, id: Id) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if let Line::Outside = conn.line {
+            conn.flags.dirty = false;
+            self.outside.push(id);
+            return;
+        }
+        let (poller, ws) = (&self.poller, &mut self.ws);
+        if catch_unwind(AssertUnwindSafe(|| conn.flush(id, poller, ws))).is_err() {
+            conn.on_defect(id, ws);
+        }
+        self.collect_over(id);
+    }
+
+    /// Deals with every deadline that has come. `late` is by how long this turn was late: peers are not blamed for that time.
+    pub fn expire(&mut self, now: Instant, late: Millis) {
+        self.ws.now = self.millis(now);
+        if self.retry.is_some_and(|at| at <= self.ws.now) {
+            self.retry = None;
+            let ids: Vec<Id> = self.listeners.iter().map(|(id, _)| id).collect();
+            for id in ids {
+                if let Some(listener) = self.listeners.get_mut(id)
+                    && !listener.ready
+                {
+                    listener.ready = true;
+                    self.accepting.push_back(id);
+                }
+            }
+        }
+        let mut due = Vec::new();
+        self.ws.wheel.advance(self.ws.now, &mut due);
+        for id in due {
+            if let Some(conn) = self.conns.get_mut(id) {
+                conn.on_timer(id, late, &mut self.ws);
+            }
+            self.collect_over(id);
+        }
+    }
+
+    fn serve_next(&mut self) -> bool {
+        let Some(id) = self.ws.ready.pop_front() else { return false };
+        let Some(conn) = self.conns.get_mut(id) else { return true };
+        conn.flags.ready = false;
+        let ws = &mut self.ws;
+        if catch_unwind(AssertUnwindSafe(|| conn.serve(id, ws))).is_err() {
+            conn.on_defect(id, ws);
+        }
+        self.make_ready(id);
+        self.collect_over(id);
+        true
+    }
+
+    fn accept_next(&mut self) -> bool {
+        let Some(&id) = self.accepting.front() else { return false };
+        let Some(listener) = self.listeners.get_mut(id) else {
+            self.accepting.pop_front();
+            return true;
+        };
+        match listener.accept() {
+            Accepted::Connection(socket, peer) => {
+                self.ws.metrics.accepted += 1;
+                listener.connections += 1;
+                let settings = Arc::clone(&listener.settings);
+                let limit = settings.limits.connections;
+                let surplus = listener.connections > limit;
+                if listener.connections > limit + limit / 8 + 8 {
+                    // Even telling them costs too much now.
+                    listener.connections -= 1;
+                    self.ws.metrics.refused += 1;
+                    return true;
+                }
+                let tls = match settings.tls.as_ref().map(|context| crate::tls::Session::server(context)).transpose() {
+                    Ok(tls) => tls.map(Box::new),
+                    Err(_) => {
+                        listener.connections -= 1;
+                        self.ws.metrics.refused += 1;
+                        return true;
+                    }
+                };
+                let mut conn = Conn::new(Line::Socket(socket, tls), peer, settings, Opening::default(), self.ws.now);
+                conn.listener = Some(id);
+                conn.flags.surplus = surplus;
+                conn.flags.readable = true;
+                self.add(conn);
+            }
+            Accepted::Nobody => {
+                listener.ready = false;
+                self.accepting.pop_front();
+            }
+            Accepted::Again => {}
+            Accepted::Starved(error) => {
+                listener.ready = false;
+                self.accepting.pop_front();
+                self.ws.metrics.starved += 1;
+                self.ws.events.push(Event::Starved(id, error));
+                self.retry_in(STARVED);
+            }
+        }
+        true
+    }
+
+    /// Gives a connection its place; it is looked at in this turn.
+    pub(super) fn add(&mut self, conn: Conn) -> Id {
+        let id = self.conns.insert(conn);
+        let Some(conn) = self.conns.get_mut(id) else { return id };
+        if let Line::Socket(socket, _) = &conn.line
+            && let Err(error) = self.poller.add(socket.fd(), id.to_bits())
+        {
+            conn.end(Some(crate::event::Cause::Io(error)));
+        }
+        conn.arm(id, &mut self.ws);
+        self.make_ready(id);
+        self.collect_over(id);
+        id
+    }
+
+    /// Acts on the process-wide memory account; how serious it is.
+    fn relieve(&mut self) -> Pressure {
+        let held = memory::held();
+        let Some(limit) = self.memory_limit() else { return Pressure::None };
+        let pressure = memory::pressure(held, limit);
+        if pressure == Pressure::Shed {
+            self.shed(held as u64 - limit / 10 * 9);
+        }
+        if pressure >= Pressure::Pause {
+            self.retry_in(SHORT);
+        }
+        pressure
+    }
+
+    fn memory_limit(&self) -> Option<u64> {
+        let listeners = self.listeners.iter().map(|(_, listener)| listener.settings.limits.memory);
+        let ready = self.ws.ready.front().and_then(|id| self.conns.get(*id)).map(|conn| conn.settings.limits.memory);
+        listeners.chain(ready).min()
+    }
+
+    /// Closes the connections that hold the most, until `excess` bytes will be free.
+    fn shed(&mut self, excess: u64) {
+        let mut holders: Vec<(usize, Id)> = self.conns.iter().map(|(id, conn)| (conn.held(), id)).collect();
+        holders.sort_unstable_by_key(|(held, _)| std::cmp::Reverse(*held));
+        let mut freed = 0;
+        for (held, id) in holders {
+            if freed >= excess || held == 0 {
+                break;
+            }
+            freed += held as u64;
+            if let Some(conn) = self.conns.get_mut(id) {
+                conn.shed(id, &mut self.ws);
+            }
+            self.collect_over(id);
+        }
+    }
+
+    fn retry_in(&mut self, delay: Millis) {
+        let at = self.ws.now + delay;
+        self.retry = Some(self.retry.map_or(at, |earlier| earlier.min(at)));
+    }
+}

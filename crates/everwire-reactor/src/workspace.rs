@@ -1,0 +1,66 @@
+//! What all connections of a shard work with, one at a time.
+
+use std::collections::VecDeque;
+
+use everwire_wire::Codec;
+
+use crate::address::Addresses;
+use crate::event::Event;
+use crate::metrics::Metrics;
+use crate::outbox::Pool;
+use crate::slots::Id;
+use crate::timers::{Millis, Wheel};
+
+/// Bytes that one read asks for. A read that brings fewer has emptied the socket.
+pub(crate) const READ: usize = 64 * 1024;
+/// Bytes of the scratch buffer: a batch ends when no further read fits.
+pub(crate) const SCRATCH: usize = 6 * READ;
+
+/// The shared tools: one scratch buffer, one codec, one wheel, one list of events.
+pub(crate) struct Workspace {
+    pub codec: Codec,
+    pub scratch: Box<[u8]>,
+    /// How much of the scratch buffer the events of this batch refer to.
+    pub used: usize,
+    pub events: Vec<Event>,
+    pub metrics: Metrics,
+    pub pool: Pool,
+    pub wheel: Wheel,
+    pub addresses: Addresses,
+    pub now: Millis,
+    /// Who has something to read, in the order of service.
+    pub ready: VecDeque<Id>,
+    /// Who has something to write.
+    pub dirty: Vec<Id>,
+}
+
+impl Workspace {
+    pub fn new() -> Self {
+        Workspace {
+            codec: Codec::new(),
+            scratch: vec![0; SCRATCH].into_boxed_slice(),
+            used: 0,
+            events: Vec::new(),
+            metrics: Metrics::default(),
+            pool: Pool::default(),
+            wheel: Wheel::default(),
+            addresses: Addresses::default(),
+            now: 0,
+            ready: VecDeque::new(),
+            dirty: Vec::new(),
+        }
+    }
+
+    /// Whether one more read fits behind what the events refer to.
+    pub fn has_room(&self) -> bool {
+        self.used + READ + KEPT <= self.scratch.len()
+    }
+
+    /// A number below `bound`, for jitter.
+    pub fn random(&mut self, bound: u64) -> u64 {
+        u64::from(u32::from_ne_bytes(self.codec.masks.next_key())) % bound.max(1)
+    }
+}
+
+/// Room for an incomplete TLS record or handshake that is put before newly read bytes.
+pub(crate) const KEPT: usize = READ + 1024;

@@ -1,0 +1,263 @@
+"""Connecting: a URL, a socket, the opening handshake, a connection."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import socket
+import ssl as ssl_module
+from collections.abc import Callable, Generator, Sequence
+from types import TracebackType
+from typing import Any
+
+from . import _core
+from .connection import Connection, State
+from .errors import HandshakeFailed, ProtocolError, UsageError
+from .handshake import Response, parse_response
+from .headers import Headers, HeadersLike
+from .limits import Limits
+from .outside import Outside
+from .settings import client_settings
+from .shards import shard_of
+from .tls import TLS
+from .url import Address, parse_url
+
+__all__ = ["ClientConnection", "connect", "unix_connect"]
+
+_default_tls = TLS()
+
+
+class ClientConnection(Connection):
+    """A connection that :func:`connect` opened."""
+
+    def __init__(self, logger: logging.Logger | logging.LoggerAdapter[Any] | None = None) -> None:
+        if logger is not None:
+            self._base_logger = logger
+        self._opening: asyncio.Future[None] | None = None
+        self._local: Any = None
+
+    @property
+    def local_address(self) -> Any:
+        """Our own address: host and port."""
+        return self._local
+
+    @property
+    def response(self) -> Response | None:
+        """The response of the opening handshake."""
+        if self._parsed_response is None and self._state < State.CLOSED:
+            self._keep_response()
+        return self._parsed_response
+
+    # What the engine calls
+
+    def _opened(self, connection: ClientConnection) -> None:
+        self._keep_response()
+        if self._opening is not None and not self._opening.done():
+            self._opening.set_result(None)
+
+    def _failed(
+        self, connection: ClientConnection, kind: str, text: str, status: int, head: bytes | None, body: bytes
+    ) -> None:
+        if self._opening is None or self._opening.done():
+            return
+        self._opening.set_exception(_failure(kind, text, status, head, body))
+
+
+class connect:  # noqa: N801 - used as a function
+    """Open a WebSocket connection.
+
+    Use it as ``async with connect(url) as ws:``, which closes it in the end, or ``ws = await connect(url)``.
+
+    Args:
+        uri: a ``ws://`` or ``wss://`` URL; a user and password in it become basic authentication.
+        origin: the ``Origin`` field, for servers that want one.
+        subprotocols: to offer, the favorite first.
+        compression: ``"deflate"``, ``None``, or :class:`~everwire.Deflate` with options.
+        additional_headers: further fields of the request.
+        user_agent_header: the ``User-Agent`` field; ``None`` for none.
+        open_timeout: seconds for everything: looking up, connecting, TLS, handshake.
+        ping_interval, ping_timeout, close_timeout, idle_timeout, max_size, max_queue, write_limit, limits: as in
+            :func:`~everwire.serve`.
+        ssl: :class:`~everwire.TLS`, any :class:`ssl.SSLContext`, or ``True``/``None`` for the system's roots.
+        server_hostname: the name that the certificate must be for, if not that in the URL.
+        host, port: where to connect, if not where the URL says.
+        sock: a connected socket to use.
+        local_addr: our own address to bind to.
+        family: ``socket.AF_INET`` or ``AF_INET6`` to use only one.
+        logger: where to log; ``everwire.client`` by default.
+        create_connection: makes the connection: a subclass of :class:`ClientConnection`.
+
+    Raises:
+        HandshakeFailed: the server answered something else than a WebSocket handshake, or broke its rules.
+        TimeoutError: it took longer than ``open_timeout``.
+        OSError: no connection could be made.
+        UsageError: the arguments do not fit together; the text says what to do.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        origin: str | None = None,
+        subprotocols: Sequence[str] | None = None,
+        additional_headers: HeadersLike | None = None,
+        user_agent_header: str | None = f"Python/everwire {_core.__version__}",
+        ssl: TLS | ssl_module.SSLContext | bool | None = None,
+        server_hostname: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        sock: socket.socket | None = None,
+        path: str | None = None,
+        local_addr: tuple[str, int] | None = None,
+        family: int = socket.AF_UNSPEC,
+        logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
+        create_connection: Callable[..., ClientConnection] | None = None,
+        limits: Limits | None = None,
+        open_timeout: float | None = 10,
+        **options: Any,
+    ) -> None:
+        if isinstance(subprotocols, str):
+            raise UsageError(f"subprotocols must be a list, not a str: use [{subprotocols!r}]")
+        self.uri = uri
+        self._address = address = parse_url(uri)
+        if ssl is not None and ssl is not True and not address.secure:
+            raise UsageError("ssl goes with a wss:// URL")
+        if ssl is False and address.secure:
+            raise UsageError("a wss:// URL needs TLS: leave ssl out, or use ws://")
+        self._tls = (ssl if isinstance(ssl, TLS | ssl_module.SSLContext) else _default_tls) if address.secure else None
+        self._server_hostname = server_hostname or address.host
+        self._where = (host or address.host, port or address.port, sock, path, local_addr, family)
+        self._fields = _fields(address, origin, additional_headers, user_agent_header)
+        self._open_timeout = open_timeout
+        self._settings = client_settings(
+            {"limits": limits, "open_timeout": open_timeout, **options}, subprotocols=list(subprotocols or ())
+        )
+        self._logger = logger or logging.getLogger("everwire.client")
+        self._create_connection = create_connection or ClientConnection
+        self.connection: ClientConnection | None = None
+
+    def __await__(self) -> Generator[Any, None, ClientConnection]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> ClientConnection:
+        self.connection = await self
+        return self.connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.connection is not None:
+            await self.connection.close()
+
+    async def _open(self) -> ClientConnection:
+        try:
+            async with asyncio.timeout(self._open_timeout):
+                return await self._handshake(await self._dial())
+        except TimeoutError as error:
+            raise TimeoutError(f"timed out while opening {self.uri}") from error
+
+    async def _dial(self) -> socket.socket:
+        host, port, sock, path, local_addr, family = self._where
+        if sock is not None:
+            sock.setblocking(False)
+            return sock
+        loop = asyncio.get_running_loop()
+        if path is not None:
+            return await _connected(socket.AF_UNIX, path, None)
+        errors: list[OSError] = []
+        for kind, _, _, _, address in await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM):
+            try:
+                return await _connected(kind, address, local_addr)
+            except OSError as error:
+                errors.append(error)
+        if len(errors) == 1:
+            raise errors[0]
+        raise OSError(f"cannot connect to {host}:{port}: {'; '.join(map(str, errors))}")
+
+    async def _handshake(self, sock: socket.socket) -> ClientConnection:
+        loop = asyncio.get_running_loop()
+        connection = self._create_connection(self._logger)
+        connection._local = sock.getsockname()
+        connection._opening = loop.create_future()
+        shard = shard_of(loop)
+        offer = (self._address.authority, self._address.target, self._fields)
+        try:
+            if isinstance(self._tls, ssl_module.SSLContext):
+                await self._handshake_outside(shard, connection, sock, offer)
+            else:
+                tls = None if self._tls is None else self._tls._for_client()
+                shard.connect(connection, sock.detach(), self._settings, connection, *offer, tls, self._server_hostname)
+            await connection._opening
+        except BaseException:
+            sock.close()
+            connection.abort()
+            raise
+        return connection
+
+    async def _handshake_outside(
+        self, shard: _core.Shard, connection: ClientConnection, sock: socket.socket, offer: tuple[Any, ...]
+    ) -> None:
+        def attach(driver: Outside, peer: tuple[str, int] | None) -> tuple[Connection, int]:
+            return connection, shard.attach(connection, self._settings, connection, driver, peer, *offer)
+
+        assert isinstance(self._tls, ssl_module.SSLContext)
+        await asyncio.get_running_loop().create_connection(
+            lambda: Outside(shard, attach), sock=sock, ssl=self._tls, server_hostname=self._server_hostname
+        )
+
+
+def unix_connect(path: str | None = None, uri: str = "ws://localhost/", **options: Any) -> connect:
+    """Connect to a Unix socket: :func:`connect` with a path, or with a connected ``sock``.
+
+    Raises:
+        UsageError: neither or both are given.
+    """
+    if (path is None) == (options.get("sock") is None):
+        raise UsageError("give either a path or a connected Unix socket as sock")
+    return connect(uri, path=path, **options)
+
+
+async def _connected(family: int, address: Any, local: tuple[str, int] | None) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if local is not None:
+            sock.bind(local)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _fields(
+    address: Address, origin: str | None, additional: HeadersLike | None, user_agent: str | None
+) -> list[tuple[str, str]]:
+    headers = Headers()
+    if origin is not None:
+        headers["Origin"] = origin
+    if address.user is not None:
+        credentials = f"{address.user}:{address.password}".encode()
+        headers["Authorization"] = f"Basic {base64.b64encode(credentials).decode()}"
+    if additional is not None:
+        headers.update(additional)
+    if user_agent is not None and "User-Agent" not in headers:
+        headers["User-Agent"] = user_agent
+    return list(headers.raw_items())
+
+
+def _failure(kind: str, text: str, status: int, head: bytes | None, body: bytes) -> Exception:
+    response = None if head is None else parse_response(head, body)
+    match kind:
+        case "refused":
+            return HandshakeFailed(f"the server answered {status} instead of 101", response)
+        case "io":
+            return OSError(text)
+        case "timeout":
+            return TimeoutError(text)
+        case _:
+            error = HandshakeFailed(text, response)
+            if kind == "protocol":
+                error.__cause__ = ProtocolError(text)
+            return error

@@ -1,0 +1,481 @@
+"""Serving: listening sockets, the opening handshake's hooks, a task for each connection, and the orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import http
+import inspect
+import logging
+import re
+import socket
+import ssl as ssl_module
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from types import TracebackType
+from typing import Any
+
+from . import _core
+from .connection import Connection, State
+from .errors import ConnectionClosed, UsageError
+from .handshake import Request, Response, plain_response
+from .headers import Headers
+from .limits import Limits
+from .listening import bind, bind_unix, check_exposure
+from .outside import Outside
+from .settings import server_settings
+from .shards import shard_of
+from .tls import TLS
+
+__all__ = ["Server", "ServerConnection", "serve", "unix_serve"]
+
+Handler = Callable[["ServerConnection"], Awaitable[None] | None]
+"""Takes a connection. A coroutine function runs as a task; a plain one sets callbacks and returns."""
+ProcessRequest = Callable[["ServerConnection", Request], Awaitable[Response | None] | Response | None]
+ProcessResponse = Callable[["ServerConnection", Request, Response], Awaitable[Response | None] | Response | None]
+SelectSubprotocol = Callable[["ServerConnection", Sequence[str]], str | None]
+
+
+class ServerConnection(Connection):
+    """A connection that a :class:`Server` accepted."""
+
+    def __init__(self, server: Server) -> None:
+        self._base_logger = server.logger
+        self.server: Server = server
+
+    @property
+    def request(self) -> Request | None:
+        """The request of the opening handshake."""
+        if self._parsed_request is None and self._state < State.CLOSED:
+            self._keep_request()
+        return self._parsed_request
+
+    @property
+    def local_address(self) -> Any:
+        """The address of ours that the client connected to."""
+        sockets = self.server.sockets
+        return sockets[0].getsockname() if sockets else None
+
+    def respond(self, status: http.HTTPStatus | int, text: str) -> Response:
+        """Make a response with a text, to be returned by ``process_request``."""
+        return plain_response(int(status), text)
+
+
+class Server:
+    """Accepts connections and looks after them; :func:`serve` makes it."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        process_request: ProcessRequest | None,
+        process_response: ProcessResponse | None,
+        select_subprotocol: SelectSubprotocol | None,
+        origins: Sequence[str | re.Pattern[str] | None] | str | None,
+        subprotocols: Sequence[str],
+        server_header: str | None,
+        logger: logging.Logger | logging.LoggerAdapter[Any],
+        create_connection: Callable[[Server], ServerConnection],
+        tls: TLS | ssl_module.SSLContext | None,
+        settings: dict[str, Any],
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.logger = logger
+        self.sockets: tuple[socket.socket, ...] = ()
+        self.connections: set[ServerConnection] = set()
+        self._handler = handler
+        self._process_request = process_request
+        self._process_response = process_response
+        self._select_subprotocol = select_subprotocol
+        self._subprotocols = list(subprotocols)
+        self._server_header = server_header
+        self._patterns = [o for o in origins or () if isinstance(o, re.Pattern)] if not isinstance(origins, str) else []
+        self._origins = origins
+        self._create_connection = create_connection
+        self._tls = tls
+        self._options = settings
+        self._context = contextvars.copy_context()
+        self._shard = shard_of(self.loop)
+        self._listeners: list[int] = []
+        self._outside: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Task[None] | None = None
+        self._closed: asyncio.Future[None] = self.loop.create_future()
+
+    # For programs
+
+    def is_serving(self) -> bool:
+        """Whether new connections are accepted."""
+        return bool(self._listeners or self._outside)
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop it runs on."""
+        return self.loop
+
+    async def serve_forever(self) -> None:
+        """Serve until cancelled, then close."""
+        try:
+            await self._when_closed()
+        except asyncio.CancelledError:
+            self.close()
+            await self._when_closed()
+            raise
+
+    def close(self, close_connections: bool = True, code: int = 1001, reason: str = "") -> None:
+        """Close in order: accept nobody, answer handshakes under way with 503, close connections, wait for handlers.
+
+        Returns at once; :meth:`wait_closed` waits for the end. Calling it again changes nothing.
+
+        Args:
+            close_connections: ``False`` lets open connections go on until they end by themselves.
+            code: the close code; 1001 (going away), or 1012 (service restart).
+            reason: the close reason.
+        """
+        if self._closing is None:
+            self._closing = self.loop.create_task(self._close(close_connections, code, reason))
+
+    async def wait_closed(self) -> None:
+        """Wait until everything is closed and every handler has returned."""
+        await self._when_closed()
+
+    async def start_serving(self) -> None:
+        """Begin to accept; only needed after ``serve(..., start_serving=False)``."""
+        for listening in self.sockets:
+            await self._listen(listening)
+
+    async def __aenter__(self) -> Server:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+        await self._when_closed()
+
+    # Beginning and end
+
+    async def _listen(self, listening: socket.socket) -> None:
+        loopback = listening.family != socket.AF_UNIX and _is_loopback(listening)
+        settings = server_settings(
+            self._options,
+            asks=bool(self._process_request or self._process_response or self._select_subprotocol or self._patterns),
+            origins="*" if self._patterns else self._origins,
+            subprotocols=self._subprotocols,
+            server_header=self._server_header,
+            tls=self._tls._for_server() if isinstance(self._tls, TLS) else None,
+            secure=self._tls is not None,
+            loopback=loopback,
+        )
+        if isinstance(self._tls, ssl_module.SSLContext):
+            self.logger.info("TLS by ssl.SSLContext works through asyncio; everwire.TLS(certificate, key) is faster")
+            create = self.loop.create_unix_server if listening.family == socket.AF_UNIX else self.loop.create_server
+            self._outside.append(
+                await create(lambda: Outside(self._shard, self._attach(settings)), sock=listening, ssl=self._tls)  # type: ignore[operator]
+            )
+            return
+        self._listeners.append(self._shard.listen(listening.dup().detach(), settings, self))
+
+    def _attach(self, settings: _core.Settings) -> Callable[[Outside, tuple[str, int] | None], tuple[Connection, int]]:
+        def attach(driver: Outside, peer: tuple[str, int] | None) -> tuple[Connection, int]:
+            connection = self._make()
+            return connection, self._shard.attach(connection, settings, self, driver, peer)
+
+        return attach
+
+    async def _close(self, close_connections: bool, code: int, reason: str) -> None:
+        for outside in self._outside:
+            outside.close()
+        self._outside.clear()
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            self._shard.refuse_opening(listener)
+            self._shard.stop_listening(listener)
+        for listening in self.sockets:
+            listening.close()
+        # Handshakes that were accepted in this very turn become connections first.
+        await asyncio.sleep(0)
+        if close_connections:
+            for connection in list(self.connections):
+                if connection._state <= State.OPEN:
+                    connection._close(code, reason)
+        while self._tasks or self.connections:
+            waiting = [connection.wait_closed() for connection in self.connections]
+            await asyncio.gather(*waiting, *self._tasks, return_exceptions=True)
+            self.connections = {c for c in self.connections if c._state < State.CLOSED}
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    async def _when_closed(self) -> None:
+        await asyncio.shield(self._closed)
+
+    # What the engine calls
+
+    def _make(self) -> ServerConnection:
+        return self._create_connection(self)
+
+    def _request(self, connection: ServerConnection) -> None:
+        self._start(self._decide(connection), self._context.copy())
+
+    def _opened(self, connection: ServerConnection) -> None:
+        self.connections.add(connection)
+        context = self._context.copy()
+        result = context.run(self._handler, connection)
+        if inspect.isawaitable(result):
+            self._start(self._supervise(connection, result), context)
+
+    def _failed(
+        self, connection: ServerConnection | None, kind: str, text: str, status: int, head: bytes | None, body: bytes
+    ) -> None:
+        if kind != "refused":
+            self.logger.debug("opening handshake failed: %s", text)
+        elif text:
+            self.logger.info("opening handshake refused with %d: %s", status, text)
+
+    def _starved(self, text: str) -> None:
+        self.logger.error("accepting pauses for a moment: %s", text)
+
+    # Tasks
+
+    def _start(self, coroutine: Any, context: contextvars.Context) -> None:
+        task = self.loop.create_task(coroutine, context=context)
+        if not task.done():
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _supervise(self, connection: ServerConnection, handling: Awaitable[None]) -> None:
+        try:
+            await handling
+        except ConnectionClosed as closed:
+            # The handler was receiving or sending when the connection ended: no fault of this program.
+            connection.logger.debug("connection handler ended by the peer: %s", closed)
+            await connection.wait_closed()
+        except Exception:
+            connection.logger.exception("connection handler failed")
+            await connection.close(1011)
+        else:
+            await connection.close()
+        finally:
+            if connection._state < State.CLOSED and asyncio.current_task() is not None:
+                connection._close(1001, "") if connection._state == State.OPEN else None
+            self.connections.discard(connection)
+
+    async def _decide(self, connection: ServerConnection) -> None:
+        """Ask the hooks about a request, and answer it."""
+        try:
+            request = connection.request
+            if request is None:
+                return
+            response = None
+            if self._process_request is not None:
+                response = await _maybe(self._process_request(connection, request))
+            if response is not None and not isinstance(response, Response):
+                raise TypeError(f"process_request returned {type(response).__name__}: expected Response or None")
+            subprotocol = None
+            if response is None:
+                response, subprotocol = self._judge(connection, request)
+            if response is None:
+                return
+            if self._process_response is not None:
+                changed = await _maybe(self._process_response(connection, request, response))
+                response = response if changed is None else changed
+            self._answer(connection, response, subprotocol)
+        except Exception:
+            connection.logger.exception("a handshake hook failed")
+            text = "Failed to open a WebSocket connection.\nSee server log for more information.\n"
+            self._answer(connection, plain_response(500, text), None)
+
+    def _judge(self, connection: ServerConnection, request: Request) -> tuple[Response | None, str | None]:
+        judgement = self._shard.judge(connection)
+        if judgement is None:
+            return None, None  # the client has gone
+        offered, status, text, fields = judgement
+        if offered is not None and self._patterns and not self._is_allowed(request.headers.get("Origin")):
+            offered, status, text = None, 403, f"this Origin is not allowed: {request.headers.get('Origin')}\n"
+        if offered is None:
+            response = plain_response(status, text)
+            response.headers.update(fields)
+            return response, None
+        if self._select_subprotocol is not None:
+            subprotocol = self._select_subprotocol(connection, offered)
+        else:
+            subprotocol = next((name for name in self._subprotocols if name in offered), None)
+        headers = Headers([("Upgrade", "websocket"), ("Connection", "Upgrade")])
+        if subprotocol is not None:
+            headers["Sec-WebSocket-Protocol"] = subprotocol
+        if self._server_header is not None:
+            headers["Server"] = self._server_header
+        return Response(101, "Switching Protocols", headers), subprotocol
+
+    def _is_allowed(self, origin: str | None) -> bool:
+        for allowed in self._origins or ():
+            if isinstance(allowed, re.Pattern):
+                if origin is not None and allowed.fullmatch(origin):
+                    return True
+            elif allowed == origin:
+                return True
+        return False
+
+    def _answer(self, connection: ServerConnection, response: Response, subprotocol: str | None) -> None:
+        if connection._state != State.CONNECTING:
+            return
+        if response.status_code == 101:
+            connection._parsed_response = response
+            own = {"upgrade", "connection", "sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions"}
+            own.add("server")
+            fields = [(name, value) for name, value in response.headers.raw_items() if name.lower() not in own]
+            self._shard.accept(connection, subprotocol, fields)
+        else:
+            fields = list(response.headers.raw_items())
+            self._shard.respond(connection, response.status_code, response.reason_phrase, fields, response.body)
+
+
+class serve:  # noqa: N801 - used as a function
+    """Serve WebSocket connections.
+
+    Use it as ``async with serve(...) as server:``, or ``server = await serve(...)``.
+
+    Args:
+        handler: called with each :class:`ServerConnection`. A coroutine function runs as a task, and the connection closes when
+            it returns; a plain function sets ``on_message`` and returns (callback style).
+        host: the name or address to listen on, or several; ``None`` for loopback.
+        port: the port; 0 for a free one.
+        origins: whose pages may connect: origins as browsers send them, compiled patterns, and ``None`` for programs that
+            send none. By default those of the host that the request names, and programs. ``"*"`` for everybody.
+        subprotocols: ours, the dearest first; the first that the client offers too is chosen.
+        select_subprotocol: chooses instead: called with the connection and the client's list.
+        compression: ``"deflate"``, ``None``, or :class:`~everwire.Deflate` with options.
+        process_request: called with connection and request before anything is answered; may return a
+            :class:`~everwire.Response` to answer with that (a health check, a 401). Function or coroutine function.
+        process_response: called with connection, request and response before it is sent; may change or replace it.
+        server_header: the ``Server`` field; ``None`` for none.
+        open_timeout: seconds from accepting to the end of the handshake, TLS included.
+        ping_interval: seconds between pings of ours; ``None`` sends none.
+        ping_timeout: seconds from a ping to a sign of life, then the connection closes with 1011.
+        close_timeout: seconds for the closing handshake.
+        idle_timeout: seconds without a message, then the connection closes with 1001; off by default.
+        max_size: bytes of a received message; short for ``limits.message``. ``None`` for no limit.
+        max_queue: received messages that wait, or a pair (stop reading at, go on at); short for ``limits.queue_messages``.
+        write_limit: bytes of output above which ``send()`` waits; short for ``limits.write_high``.
+        limits: every other :class:`~everwire.Limits`.
+        overflow: what :func:`~everwire.broadcast` does to a connection beyond ``limits.output``: ``"skip"`` or ``"close"``.
+        allowed_hosts: names, other than loopback ones, by which pages reach a server on loopback.
+        trusted_proxies: addresses or networks of proxies whose word about the client's address is taken.
+        forwarded: where they give it: ``"x-forwarded-for"`` or ``"forwarded"`` (RFC 7239).
+        proxy_protocol: every connection begins with a PROXY protocol v2 header.
+        allow_plaintext: listen on a public address without TLS: for a proxy in front that has it.
+        ssl: :class:`~everwire.TLS`, or any :class:`ssl.SSLContext`.
+        sock: a listening or bound socket instead of host and port.
+        backlog: connections that the system keeps waiting.
+        reuse_port: let several processes listen on the port.
+        start_serving: ``False`` binds, and accepts after ``server.start_serving()``.
+        logger: where to log; ``everwire.server`` by default.
+        create_connection: makes the connections, called with the server: a subclass of :class:`ServerConnection`.
+
+    Raises:
+        UsageError: the arguments do not fit together; the text says what to do.
+        OSError: the address cannot be bound.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        host: str | Sequence[str] | None = None,
+        port: int | None = None,
+        *,
+        origins: Sequence[str | re.Pattern[str] | None] | str | None = None,
+        subprotocols: Sequence[str] | None = None,
+        select_subprotocol: SelectSubprotocol | None = None,
+        process_request: ProcessRequest | None = None,
+        process_response: ProcessResponse | None = None,
+        server_header: str | None = "Everwire",
+        limits: Limits | None = None,
+        allow_plaintext: bool = False,
+        ssl: TLS | ssl_module.SSLContext | None = None,
+        sock: socket.socket | None = None,
+        path: str | None = None,
+        backlog: int = 1024,
+        reuse_port: bool = False,
+        family: int = socket.AF_UNSPEC,
+        start_serving: bool = True,
+        logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
+        create_connection: Callable[[Server], ServerConnection] | None = None,
+        **options: Any,
+    ) -> None:
+        if not callable(handler):
+            raise UsageError(f"handler must be callable, not {type(handler).__name__}")
+        if isinstance(subprotocols, str):
+            raise UsageError(f"subprotocols must be a list, not a str: use [{subprotocols!r}]")
+        if ssl is not None and not isinstance(ssl, TLS | ssl_module.SSLContext):
+            raise UsageError(f"ssl must be everwire.TLS or ssl.SSLContext, not {type(ssl).__name__}")
+        server_settings({"limits": limits, **options})  # so that mistakes show here, not when the server starts
+        self._where = (host, port, sock, path, backlog, reuse_port, family)
+        self._allow_plaintext = allow_plaintext
+        self._start_serving = start_serving
+        self._make = lambda: Server(
+            handler,
+            process_request=process_request,
+            process_response=process_response,
+            select_subprotocol=select_subprotocol,
+            origins=origins,
+            subprotocols=subprotocols or (),
+            server_header=server_header,
+            logger=logger or logging.getLogger("everwire.server"),
+            create_connection=create_connection or ServerConnection,
+            tls=ssl,
+            settings={"limits": limits, **options},
+        )
+        self._tls = ssl
+        self.server: Server | None = None
+
+    def __await__(self) -> Generator[Any, None, Server]:
+        return self._begin().__await__()
+
+    async def __aenter__(self) -> Server:
+        self.server = await self
+        return self.server
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.server is not None:
+            await self.server.__aexit__(kind, value, traceback)
+
+    async def _begin(self) -> Server:
+        server = self._make()
+        host, port, sock, path, backlog, reuse_port, family = self._where
+        if path is not None or (sock is not None and sock.family == socket.AF_UNIX):
+            sockets = [bind_unix(path, sock)]
+        else:
+            sockets = await bind(host, port, sock, family=family, reuse_port=reuse_port)
+            check_exposure(sockets, self._tls is not None, self._allow_plaintext, server.logger)
+        try:
+            for listening in sockets:
+                listening.listen(backlog)
+            server.sockets = tuple(sockets)
+            if self._start_serving:
+                await server.start_serving()
+        except BaseException:
+            for listening in sockets:
+                listening.close()
+            raise
+        return server
+
+
+def unix_serve(handler: Handler, path: str | None = None, **options: Any) -> serve:
+    """Serve on a Unix socket: :func:`serve` with a path, or with a bound ``sock``.
+
+    Raises:
+        UsageError: neither or both are given.
+        OSError: the path is in use, or cannot be made.
+    """
+    if (path is None) == (options.get("sock") is None):
+        raise UsageError("give either a path or a bound Unix socket as sock")
+    return serve(handler, path=path, **options)
+
+
+async def _maybe(result: Any) -> Any:
+    return await result if inspect.isawaitable(result) else result
+
+
+def _is_loopback(listening: socket.socket) -> bool:
+    host = listening.getsockname()[0]
+    return host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")

@@ -1,0 +1,68 @@
+"""WebSocket URLs (RFC 6455 §3)."""
+
+from __future__ import annotations
+
+import dataclasses
+import urllib.parse
+
+from .errors import UsageError
+
+__all__ = ["Address", "parse_url"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Address:
+    """Where a URL leads.
+
+    Attributes:
+        secure: whether it is ``wss``.
+        host: name or address, without brackets.
+        port: its own, or the scheme's.
+        target: path and query, for the request line.
+        user: the user, if it names one.
+        password: the password.
+    """
+
+    secure: bool
+    host: str
+    port: int
+    target: str
+    user: str | None = None
+    password: str | None = None
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the ``Host`` field has them: without the scheme's own port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
+
+
+def parse_url(url: str) -> Address:
+    """Read a ``ws://`` or ``wss://`` URL.
+
+    Raises:
+        UsageError: it is none, or has a fragment.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"{url!r} is not a URL: {error}") from None
+    if parts.scheme not in ("ws", "wss"):
+        raise UsageError(f"{url!r} is not a WebSocket URL: it begins with ws:// or wss://")
+    if not parts.hostname:
+        raise UsageError(f"{url!r} names no host")
+    if parts.fragment or url.endswith("#"):
+        raise UsageError(f"{url!r} has a fragment, which a WebSocket URL must not (RFC 6455 section 3)")
+    if parts.username is not None and parts.password is None:
+        raise UsageError(f"{url!r} has a user but no password")
+    host = parts.hostname
+    if not host.isascii():
+        host = host.encode("idna").decode()
+    target = urllib.parse.quote(parts.path or "/", safe="/%:=&?~#+!$,;'@()*[]")
+    if parts.query:
+        target += "?" + urllib.parse.quote(parts.query, safe="/%:=&?~+!$,;'@()*[]")
+    secure = parts.scheme == "wss"
+    user = None if parts.username is None else urllib.parse.unquote(parts.username)
+    password = None if parts.password is None else urllib.parse.unquote(parts.password)
+    return Address(secure, host, port or (443 if secure else 80), target, user, password)
