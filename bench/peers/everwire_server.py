@@ -12,12 +12,16 @@ subscribers: set[everwire.Connection] = set()
 
 
 def callback_handler(ws: everwire.Connection) -> None:
-    if ws.request.path == "/echo":
+    if is_echo(ws):
         ws.on_message = echo
     else:
         # Everyone stays until the server is stopped, so nobody is ever removed.
         subscribers.add(ws)
         ws.on_message = publish
+
+
+def is_echo(ws: everwire.Connection) -> bool:
+    return ws.request is not None and ws.request.path == "/echo"
 
 
 def echo(ws: everwire.Connection, message: str | bytes) -> None:
@@ -29,7 +33,7 @@ def publish(_ws: everwire.Connection, message: str | bytes) -> None:
 
 
 async def async_handler(ws: everwire.Connection) -> None:
-    if ws.request.path == "/echo":
+    if is_echo(ws):
         async for message in ws:
             await ws.send(message)
         return

@@ -1,6 +1,7 @@
 """Real time for Python: WebSockets whose sockets live in Rust, with the asyncio API that Python programmers know."""
 
 from ._core import __version__
+from .authentication import basic_auth
 from .broadcasting import broadcast
 from .close import Close
 from .compression import Deflate
@@ -44,6 +45,7 @@ __all__ = [
     "State",
     "UsageError",
     "__version__",
+    "basic_auth",
     "broadcast",
     "connect",
     "serve",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 from .connection import BytesLike, Connection
-from .errors import LimitExceeded
+from .errors import LimitExceeded, UsageError
 from .shards import shard_of
 
 __all__ = ["broadcast"]
@@ -30,14 +31,26 @@ def broadcast(
         text: send bytes as text (``True``), or text as binary (``False``).
 
     Raises:
-        ExceptionGroup: with ``raise_exceptions``: a :exc:`LimitExceeded` for each connection that missed the message.
+        ExceptionGroup: with ``raise_exceptions``: a :exc:`LimitExceeded` for each connection that does not read and missed the
+            message, a :exc:`UsageError` for each that is sending another one in parts.
         TypeError: the message is neither text nor bytes-like.
     """
     receivers = connections if isinstance(connections, set | list | tuple | frozenset) else list(connections)
     first = next(iter(receivers), None)
     if first is None:
+        if not isinstance(message, str | BytesLike):  # wrong without receivers too
+            raise TypeError(f"data must be str or bytes, not {type(message).__name__}")
         return
-    _, missed = shard_of(first._loop).broadcast(receivers, message, text)
+    missed = cast(list[Connection], shard_of(first._loop).broadcast(receivers, message, text)[1])
     if missed and raise_exceptions:
-        errors = [LimitExceeded(f"{connection!r} does not read, or is sending a message in parts") for connection in missed]
-        raise ExceptionGroup("connections missed the message", errors)
+        raise ExceptionGroup("skipped broadcast", [_reason(connection) for connection in missed])
+    for connection in missed:
+        if connection._is_mid_message:
+            # Those that do not read may be a crowd: the metrics count them.
+            connection.logger.warning("skipped broadcast: %s", _reason(connection))
+
+
+def _reason(connection: Connection) -> Exception:
+    if connection._is_mid_message:
+        return UsageError("sending a fragmented message")
+    return LimitExceeded(f"{connection!r} does not read: its output is at limits.output")

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+import os
 import secrets
+import socket
+import time
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Mapping
-from typing import Any, Literal, overload
+from types import TracebackType
+from typing import Any, Literal, Self, overload
 
 from . import _core
 from .close import Close
@@ -20,7 +24,8 @@ from .errors import (
     ProtocolError,
     UsageError,
 )
-from .handshake import Request, Response, parse_request, parse_response
+from .handshake import Request, Response, parse_response
+from .parts import Parts
 
 __all__ = ["BytesLike", "Connection", "Data", "State"]
 
@@ -28,6 +33,11 @@ BytesLike = bytes | bytearray | memoryview
 """What can be sent as a binary message."""
 Data = str | bytes
 """What is received: text as ``str``, binary as ``bytes``."""
+
+
+Said = tuple[int | None, str]
+"""Code and reason of a close frame; no code if it had none."""
+_PLANNED = (1000, 1001, None)
 
 
 class State(enum.IntEnum):
@@ -48,13 +58,16 @@ class Connection(_core.Connection):
     _logger: logging.Logger | logging.LoggerAdapter[Any] | None = None
     _parsed_request: Request | None = None
     _parsed_response: Response | None = None
-    _subprotocol: str | None = None
-    _ending: ConnectionClosed | None = None
+    _extension: str | None = None
+    _local: Any = None
+    _said: tuple[Said | None, Said | None, bool, tuple[str, str, int] | None] | None = None
     _closed_waiter: asyncio.Future[None] | None = None
     _drained_waiter: asyncio.Future[None] | None = None
     _pings: dict[bytes, tuple[asyncio.Future[float], float]] | None = None
-    _ping_latency: float | None = None
+    # What our own ping measured, and what the last heartbeat had before it.
+    _ping_latency: tuple[float, float] | None = None
     _sending: asyncio.Lock | None = None
+    _is_mid_message: bool = False
     _base_logger: logging.Logger | logging.LoggerAdapter[Any] = logging.getLogger("everwire")
 
     # Who and where
@@ -81,6 +94,8 @@ class Connection(_core.Connection):
     @property
     def request(self) -> Request | None:
         """The request of the opening handshake."""
+        if self._parsed_request is None:
+            self._keep_request()
         return self._parsed_request
 
     @property
@@ -100,19 +115,33 @@ class Connection(_core.Connection):
         return self._client() or ""
 
     @property
+    def local_address(self) -> Any:
+        """Our own end: host and port, or the path of a Unix socket; ``None`` if nobody asked before the connection ended."""
+        if self._local is None:
+            descriptor = self._fileno()
+            if descriptor is not None:
+                with socket.socket(fileno=os.dup(descriptor)) as own:
+                    self._local = own.getsockname()
+        return self._local
+
+    @property
     def latency(self) -> float:
         """Round trip of the last answered ping, in seconds; 0 before the first."""
-        return self._heartbeat_latency if self._ping_latency is None else self._ping_latency
+        heartbeat = self._heartbeat_latency
+        if self._ping_latency is None:
+            return heartbeat
+        ours, before = self._ping_latency
+        return ours if heartbeat in (before, 0.0) else heartbeat
 
     @property
     def close_code(self) -> int | None:
         """The close code (RFC 6455 §7.1.5), once the connection is closed: 1006 if no close frame came."""
-        return None if self._ending is None else self._ending.code
+        return None if self._said is None else self._exception().code
 
     @property
     def close_reason(self) -> str | None:
         """The peer's close reason, once the connection is closed."""
-        return None if self._ending is None else self._ending.reason
+        return None if self._said is None else self._exception().reason
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state.name} {self.id}>"
@@ -125,30 +154,19 @@ class Connection(_core.Connection):
     def recv_streaming(self, decode: Literal[False]) -> AsyncIterator[bytes]: ...
     @overload
     def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[Data]: ...
-    async def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[Data]:
+    def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[Data]:
         """Receive one message in parts, as they come; texts are cut between characters.
 
-        Leaving it before the end drops the rest of the message.
+        Leaving it before the end drops the rest of the message. Cancelling the wait for a part loses nothing.
+
+        Args:
+            decode: as :meth:`recv`.
 
         Raises:
             ConnectionClosed: before or within the message.
             UsageError: another task receives.
         """
-        finished = False
-        self._set_streaming(True)
-        try:
-            while not finished:
-                part, finished = await self._recv_part()
-                if decode is True and isinstance(part, bytes):
-                    part = part.decode()
-                elif decode is False and isinstance(part, str):
-                    part = part.encode()
-                yield part
-        finally:
-            if self._state < State.CLOSED:
-                self._set_streaming(False)
-            if not finished:
-                self._skip_parts()
+        return Parts(self, decode)
 
     # Sending: send() and send_nowait() are the engine's; what follows is for when they cannot do it at once
 
@@ -178,22 +196,20 @@ class Connection(_core.Connection):
         if self._sending is None:
             self._sending = asyncio.Lock()
         async with self._sending:
-            begun: type[Any] | None = None
-            held: Any = None
+            begun: type[str | bytes] | None = None
             try:
                 async for part in parts:
                     kind = str if isinstance(part, str) else bytes
                     if kind is bytes and not _is_buffer(part):
                         raise TypeError(f"data iterable must contain str or bytes, not {type(part).__name__}")
-                    if begun is None:
-                        begun = kind
-                    elif kind is not begun:
+                    if begun is not None and kind is not begun:
                         raise TypeError("data iterable must contain parts of one type, all str or all bytes")
-                    else:
-                        await self._send_part_or_raise(held, _is_text(begun, text), fin=False)
-                    held = part
+                    await self._send_part_or_raise(part, _is_text(kind, text), fin=False)
+                    begun = kind
+                    self._is_mid_message = True
                 if begun is not None:
-                    await self._send_part_or_raise(held, _is_text(begun, text), fin=True)
+                    # Which part is the last is known only now, and none is held back until then.
+                    await self._send_part_or_raise(begun(), _is_text(begun, text), fin=True)
             except ConnectionClosed:
                 raise
             except BaseException:
@@ -201,6 +217,8 @@ class Connection(_core.Connection):
                     # Half a message is with the peer, and the other half will not come: there is no way to take it back.
                     self._close(1011, "error in fragmented message")
                 raise
+            finally:
+                self._is_mid_message = False
 
     async def _send_part_or_raise(self, part: Any, text: bool, fin: bool) -> None:
         await self._wait_for_room()
@@ -227,8 +245,12 @@ class Connection(_core.Connection):
         """
         if data is None:
             payload = secrets.token_bytes(4)
+        elif isinstance(data, str):
+            payload = data.encode()
+        elif _is_buffer(data):
+            payload = bytes(data)
         else:
-            payload = data.encode() if isinstance(data, str) else bytes(data)
+            raise TypeError(f"data must be str or bytes, not {type(data).__name__}")
         if self._pings is None:
             self._pings = {}
         if payload in self._pings:
@@ -237,7 +259,7 @@ class Connection(_core.Connection):
         if self._state != State.OPEN or not self._ping(payload):
             raise await self._when_closed()
         pong = loop.create_future()
-        self._pings[payload] = (pong, loop.time())
+        self._pings[payload] = (pong, time.perf_counter())
         return pong
 
     async def pong(self, data: str | BytesLike = b"") -> None:
@@ -251,22 +273,33 @@ class Connection(_core.Connection):
 
     # The end
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close(1000 if kind is None else 1011)
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Perform the closing handshake (RFC 6455 §7) and wait for its end; does nothing on a closed connection.
 
-        Bounded by ``close_timeout``, whatever the peer does. Cancelling the wait does not undo the closure.
+        Bounded by ``close_timeout``, whatever the peer does. Cancelling the wait does not undo the closure. While a message is
+        being sent in parts it closes with 1011: that message will not be complete.
 
         Args:
             code: 1000 to 1014 but 1004, 1005 and 1006, or 3000 to 4999.
             reason: at most 123 bytes in UTF-8.
         """
         if self._state < State.CLOSED:
+            if self._is_mid_message:
+                code, reason = 1011, "close during fragmented message"
             self._close(code, reason)
             await self.wait_closed()
 
     async def wait_closed(self) -> None:
         """Wait until the connection is closed, by whomever."""
-        if self._state < State.CLOSED or self._ending is None:
+        if self._said is None:
             if self._closed_waiter is None:
                 self._closed_waiter = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._closed_waiter)
@@ -277,37 +310,38 @@ class Connection(_core.Connection):
         return self._exception()
 
     def _exception(self) -> ConnectionClosed:
-        ending = self._ending
-        if ending is None:
+        """How the connection ended: a fresh exception, because raising one changes it."""
+        if self._said is None:
             return ConnectionClosedError(None, None)
-        exception = type(ending)(ending.rcvd, ending.sent, ending.rcvd_then_sent)
-        exception.__cause__ = ending.__cause__
+        received, sent, received_first, cause = self._said
+        rcvd, ours = _close(received), _close(sent)
+        both = rcvd is not None and ours is not None
+        kind = ConnectionClosedOK if _is_planned(received, sent) else ConnectionClosedError
+        exception = kind(rcvd, ours, received_first if both else None)
+        if cause is not None and kind is ConnectionClosedError:
+            exception.__cause__ = _cause(*cause)
         return exception
 
     # What the engine calls
 
     def _closed_error(self, iterating: bool) -> Exception:
-        exception = self._exception()
-        return StopAsyncIteration() if iterating and isinstance(exception, ConnectionClosedOK) else exception
+        if iterating and self._said is not None and _is_planned(*self._said[:2]):
+            return StopAsyncIteration()
+        return self._exception()
 
     def _on_closed(
         self,
-        received: tuple[int | None, str] | None,
-        sent: tuple[int | None, str] | None,
+        received: Said | None,
+        sent: Said | None,
         received_first: bool,
         cause: tuple[str, str, int] | None,
+        /,
     ) -> None:
-        rcvd, ours = _close(received), _close(sent)
-        both = rcvd is not None and ours is not None
-        fine = both and {rcvd.code, ours.code} <= {1000, 1001, 1005}  # type: ignore[union-attr]
-        kind = ConnectionClosedOK if fine else ConnectionClosedError
-        self._ending = kind(rcvd, ours, received_first if both else None)
-        if cause is not None and not fine:
-            self._ending.__cause__ = _cause(*cause)
+        self._said = received, sent, received_first, cause
         for waiter in (self._closed_waiter, self._drained_waiter):
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
-        for pong, _ in (self._pings or {}).values():
+        for pong, _ in self._pings.values() if self._pings else ():
             if not pong.done():
                 pong.set_exception(self._exception())
                 pong.exception()  # nobody has to await it
@@ -321,30 +355,35 @@ class Connection(_core.Connection):
         pings = self._pings
         if not pings or data not in pings:
             return
-        now = asyncio.get_running_loop().time()
+        now = time.perf_counter()  # a loop's clock may have ticks of a millisecond
         # A pong answers its ping and all before it (RFC 6455 §5.5.3).
         for payload in list(pings):
             pong, sent = pings.pop(payload)
             if not pong.done():
                 pong.set_result(now - sent)
             if payload == data:
-                self._ping_latency = now - sent
+                self._ping_latency = now - sent, self._heartbeat_latency
                 break
 
     def _keep_request(self) -> None:
-        head = self._head()
+        head = _core.request_head(self)
         if head is not None:
-            self._parsed_request = parse_request(head)
-            self._drop_head()
+            self._extension = _core.agreed_extension(self)
+            self._parsed_request = Request.parse(head)
+            _core.drop_request(self)
 
     def _keep_response(self) -> None:
-        head = self._head()
+        head = _core.response_head(self)
         if head is not None:
             self._parsed_response = parse_response(head, b"")
-            self._drop_head()
+            _core.drop_response(self)
 
 
-def _close(said: tuple[int | None, str] | None) -> Close | None:
+def _is_planned(received: Said | None, sent: Said | None) -> bool:
+    return received is not None and sent is not None and received[0] in _PLANNED and sent[0] in _PLANNED
+
+
+def _close(said: Said | None) -> Close | None:
     return None if said is None else Close(1005 if said[0] is None else said[0], said[1])
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hashlib
 import http
 import http.cookies
 import urllib.parse
@@ -11,8 +13,9 @@ from .headers import Headers
 
 __all__ = ["Request", "Response"]
 
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-@dataclasses.dataclass
+
 class Request:
     """A client's request.
 
@@ -21,8 +24,38 @@ class Request:
         headers: the fields.
     """
 
-    path: str
-    headers: Headers
+    __slots__ = ("_head", "_headers", "path")
+
+    def __init__(self, path: str, headers: Headers) -> None:
+        self.path = path
+        self._headers: Headers | None = headers
+        self._head = b""
+
+    @classmethod
+    def parse(cls, head: bytes) -> Request:
+        """Read a request head that the engine found to be sound; its fields when they are asked for."""
+        request = cls.__new__(cls)
+        request.path = head.split(b" ", 2)[1].decode("latin-1")
+        request._headers = None
+        request._head = head
+        return request
+
+    @property
+    def headers(self) -> Headers:
+        if self._headers is None:
+            self._headers = _split(self._head)[1]
+            self._head = b""
+        return self._headers
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Request):
+            return NotImplemented
+        return (self.path, self.headers) == (other.path, other.headers)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Request(path={self.path!r}, headers={self.headers!r})"
 
     @property
     def query(self) -> dict[str, str]:
@@ -58,6 +91,11 @@ class Response:
     body: bytes = b""
 
 
+def accept_key(key: str) -> str:
+    """What a server answers to a client's key (RFC 6455 §4.2.2)."""
+    return base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
+
+
 def plain_response(status: int, text: str) -> Response:
     """A response with a text for people."""
     body = text.encode()
@@ -65,12 +103,6 @@ def plain_response(status: int, text: str) -> Response:
         [("Connection", "close"), ("Content-Length", str(len(body))), ("Content-Type", "text/plain; charset=utf-8")]
     )
     return Response(status, http.HTTPStatus(status).phrase, headers, body)
-
-
-def parse_request(head: bytes) -> Request:
-    """Read a request head that the engine found to be sound."""
-    start, headers = _split(head)
-    return Request(start.split(" ")[1], headers)
 
 
 def parse_response(head: bytes, body: bytes) -> Response:

@@ -67,6 +67,13 @@ class Headers(MutableMapping[str, str]):
         copy._values = {key: list(values) for key, values in self._values.items()}
         return copy
 
+    def without(self, names: Iterable[str]) -> Headers:
+        """The same fields but these; names in lower case."""
+        copy = self.copy()
+        for name in names:
+            copy._values.pop(name, None)
+        return copy
+
     def clear(self) -> None:
         """Remove every field."""
         self._values.clear()

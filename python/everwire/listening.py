@@ -14,7 +14,7 @@ from typing import Any
 
 from .errors import UsageError
 
-__all__ = ["bind", "bind_unix", "check_exposure"]
+__all__ = ["bind", "bind_unix", "check_exposure", "socket_name"]
 
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -112,6 +112,14 @@ def check_exposure(
         f"{where} is not loopback: give ssl=everwire.TLS(certificate, key), "
         "or allow_plaintext=True if a proxy in front has TLS or the network is your own"
     )
+
+
+def socket_name(listening: socket.socket) -> str:
+    """Where a socket listens, for people."""
+    name = listening.getsockname()
+    if not isinstance(name, tuple):
+        return os.fsdecode(name)
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
 
 def _bind(family: int, address: Any, reuse_port: bool) -> socket.socket:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from . import _core
 from .connection import Connection
@@ -31,12 +32,13 @@ class Outside(asyncio.Protocol):
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         address = (peer[0], peer[1]) if isinstance(peer, tuple) and len(peer) >= 2 else None
         connection, self._number = self._attach(self, address)
         connection.transport = transport  # type: ignore[attr-defined]
+        connection._local = transport.get_extra_info("sockname")
 
     def data_received(self, data: bytes) -> None:
         self._feed(data, False)
@@ -60,7 +62,8 @@ class Outside(asyncio.Protocol):
     def _feed(self, data: bytes, last: bool) -> None:
         if self._number is not None and not self._ended:
             self._ended = last
-            self._shard.feed(self._number, data, last)
+            if self._shard.feed(self._number, data, last):
+                self.pause_reading()
 
     # What the engine calls
 

@@ -11,16 +11,16 @@ import re
 import socket
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from types import TracebackType
+from types import CoroutineType, TracebackType
 from typing import Any
 
 from . import _core
 from .connection import Connection, State
-from .errors import ConnectionClosed, UsageError
-from .handshake import Request, Response, plain_response
+from .errors import ConnectionClosed, HandshakeFailed, UsageError
+from .handshake import Request, Response, accept_key, plain_response
 from .headers import Headers
 from .limits import Limits
-from .listening import bind, bind_unix, check_exposure
+from .listening import bind, bind_unix, check_exposure, socket_name
 from .outside import Outside
 from .settings import server_settings
 from .shards import shard_of
@@ -36,28 +36,56 @@ SelectSubprotocol = Callable[["ServerConnection", Sequence[str]], str | None]
 
 
 class ServerConnection(Connection):
-    """A connection that a :class:`Server` accepted."""
+    """A connection that a :class:`Server` accepted.
+
+    Attributes:
+        server: who accepted it.
+        username: who is at the other end, if :func:`~everwire.basic_auth` asked.
+    """
+
+    username: str | None = None
 
     def __init__(self, server: Server) -> None:
         self._base_logger = server.logger
         self.server: Server = server
 
     @property
-    def request(self) -> Request | None:
-        """The request of the opening handshake."""
-        if self._parsed_request is None and self._state < State.CLOSED:
-            self._keep_request()
-        return self._parsed_request
+    def response(self) -> Response | None:
+        """The response of the opening handshake."""
+        if self._parsed_response is None and self._state >= State.OPEN and self.request is not None:
+            self._parsed_response = self._acceptance(self.subprotocol)
+        return self._parsed_response
 
     @property
-    def local_address(self) -> Any:
-        """The address of ours that the client connected to."""
-        sockets = self.server.sockets
-        return sockets[0].getsockname() if sockets else None
+    def subprotocol(self) -> str | None:
+        """The subprotocol that was agreed, if one was."""
+        if self._parsed_response is None and self._state >= State.OPEN and self.request is not None:
+            return self.server._choose(self.request.headers)
+        return super().subprotocol
 
     def respond(self, status: http.HTTPStatus | int, text: str) -> Response:
         """Make a response with a text, to be returned by ``process_request``."""
         return plain_response(int(status), text)
+
+    def _acceptance(self, subprotocol: str | None) -> Response:
+        """The response that opens the connection, as the engine writes it."""
+        assert self.request is not None
+        headers = Headers([("Upgrade", "websocket"), ("Connection", "Upgrade")])
+        headers["Sec-WebSocket-Accept"] = accept_key(self.request.headers.get("Sec-WebSocket-Key", ""))
+        for name, value in (
+            ("Sec-WebSocket-Protocol", subprotocol),
+            ("Sec-WebSocket-Extensions", self._extension),
+            ("Server", self.server._server_header),
+        ):
+            if value is not None:
+                headers[name] = value
+        return Response(101, "Switching Protocols", headers)
+
+    # What the engine calls
+
+    def _on_closed(self, *ending: Any) -> None:
+        super()._on_closed(*ending)
+        self.server._connections.discard(self)
 
 
 class Server:
@@ -81,7 +109,8 @@ class Server:
         self.loop = asyncio.get_running_loop()
         self.logger = logger
         self.sockets: tuple[socket.socket, ...] = ()
-        self.connections: set[ServerConnection] = set()
+        self._connections: set[ServerConnection] = set()
+        self.handlers: dict[ServerConnection, asyncio.Task[None]] = {}
         self._handler = handler
         self._process_request = process_request
         self._process_response = process_response
@@ -97,11 +126,17 @@ class Server:
         self._shard = shard_of(self.loop)
         self._listeners: list[int] = []
         self._outside: list[asyncio.Server] = []
-        self._tasks: set[asyncio.Task[None]] = set()
         self._closing: asyncio.Task[None] | None = None
+        # What those hear who come when the doors are already closed.
+        self._farewell: tuple[int, str] | None = None
         self._closed: asyncio.Future[None] = self.loop.create_future()
 
     # For programs
+
+    @property
+    def connections(self) -> set[ServerConnection]:
+        """The connections that are open now: a new set, to be iterated over and kept."""
+        return {connection for connection in self._connections if connection._state == State.OPEN}
 
     def is_serving(self) -> bool:
         """Whether new connections are accepted."""
@@ -112,8 +147,10 @@ class Server:
         return self.loop
 
     async def serve_forever(self) -> None:
-        """Serve until cancelled, then close."""
+        """Serve until cancelled, then close; or until closed by somebody else. Begins to accept if that was put off."""
         try:
+            if not self.is_serving() and self._closing is None:
+                await self.start_serving()
             await self._when_closed()
         except asyncio.CancelledError:
             self.close()
@@ -139,8 +176,11 @@ class Server:
 
     async def start_serving(self) -> None:
         """Begin to accept; only needed after ``serve(..., start_serving=False)``."""
+        if self.is_serving():
+            return
         for listening in self.sockets:
             await self._listen(listening)
+            self.logger.info("server listening on %s", socket_name(listening))
 
     async def __aenter__(self) -> Server:
         return self
@@ -168,8 +208,12 @@ class Server:
         if isinstance(self._tls, ssl_module.SSLContext):
             self.logger.info("TLS by ssl.SSLContext works through asyncio; everwire.TLS(certificate, key) is faster")
             create = self.loop.create_unix_server if listening.family == socket.AF_UNIX else self.loop.create_server
+            deadlines = {"ssl_handshake_timeout": "open_timeout", "ssl_shutdown_timeout": "close_timeout"}
+            timeouts = {name: self._options.get(ours, 10) for name, ours in deadlines.items()}
             self._outside.append(
-                await create(lambda: Outside(self._shard, self._attach(settings)), sock=listening, ssl=self._tls)  # type: ignore[operator]
+                await create(
+                    lambda: Outside(self._shard, self._attach(settings)), sock=listening, ssl=self._tls, **timeouts
+                )
             )
             return
         self._listeners.append(self._shard.listen(listening.dup().detach(), settings, self))
@@ -182,6 +226,9 @@ class Server:
         return attach
 
     async def _close(self, close_connections: bool, code: int, reason: str) -> None:
+        self.logger.info("server closing")
+        if close_connections:
+            self._farewell = code, reason
         for outside in self._outside:
             outside.close()
         self._outside.clear()
@@ -191,18 +238,20 @@ class Server:
             self._shard.stop_listening(listener)
         for listening in self.sockets:
             listening.close()
+        self.sockets = ()
         # Handshakes that were accepted in this very turn become connections first.
         await asyncio.sleep(0)
         if close_connections:
-            for connection in list(self.connections):
+            for connection in list(self._connections):
                 if connection._state <= State.OPEN:
                     connection._close(code, reason)
-        while self._tasks or self.connections:
-            waiting = [connection.wait_closed() for connection in self.connections]
-            await asyncio.gather(*waiting, *self._tasks, return_exceptions=True)
-            self.connections = {c for c in self.connections if c._state < State.CLOSED}
+        while self.handlers or self._connections:
+            waiting = [connection.wait_closed() for connection in self._connections]
+            await asyncio.gather(*waiting, *self.handlers.values(), return_exceptions=True)
+            self.handlers = {connection: task for connection, task in self.handlers.items() if not task.done()}
         if not self._closed.done():
             self._closed.set_result(None)
+            self.logger.info("server closed")
 
     async def _when_closed(self) -> None:
         await asyncio.shield(self._closed)
@@ -213,14 +262,16 @@ class Server:
         return self._create_connection(self)
 
     def _request(self, connection: ServerConnection) -> None:
-        self._start(self._decide(connection), self._context.copy())
+        self._start(connection, self._decide(connection), self._context.copy())
 
     def _opened(self, connection: ServerConnection) -> None:
-        self.connections.add(connection)
+        self._connections.add(connection)
+        if self._farewell is not None:
+            connection._close(*self._farewell)
         context = self._context.copy()
         result = context.run(self._handler, connection)
-        if inspect.isawaitable(result):
-            self._start(self._supervise(connection, result), context)
+        if type(result) is CoroutineType or inspect.isawaitable(result):
+            self._start(connection, self._supervise(connection, result), context)
 
     def _failed(
         self, connection: ServerConnection | None, kind: str, text: str, status: int, head: bytes | None, body: bytes
@@ -235,31 +286,33 @@ class Server:
 
     # Tasks
 
-    def _start(self, coroutine: Any, context: contextvars.Context) -> None:
+    def _start(self, connection: ServerConnection, coroutine: Any, context: contextvars.Context) -> None:
         task = self.loop.create_task(coroutine, context=context)
         if not task.done():
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self.handlers[connection] = task
 
     async def _supervise(self, connection: ServerConnection, handling: Awaitable[None]) -> None:
+        code = 1000
         try:
             await handling
         except ConnectionClosed as closed:
             # The handler was receiving or sending when the connection ended: no fault of this program.
             connection.logger.debug("connection handler ended by the peer: %s", closed)
-            await connection.wait_closed()
         except Exception:
             connection.logger.exception("connection handler failed")
-            await connection.close(1011)
-        else:
-            await connection.close()
-        finally:
-            if connection._state < State.CLOSED and asyncio.current_task() is not None:
-                connection._close(1001, "") if connection._state == State.OPEN else None
-            self.connections.discard(connection)
+            code = 1011
+        except BaseException:
+            if connection._state == State.OPEN:
+                connection._close(1001, "")
+            self.handlers.pop(connection, None)
+            raise
+        if connection._state < State.CLOSED:
+            await connection.close(code)
+        self.handlers.pop(connection, None)
 
     async def _decide(self, connection: ServerConnection) -> None:
         """Ask the hooks about a request, and answer it."""
+        hook = "process_request"
         try:
             request = connection.request
             if request is None:
@@ -271,17 +324,23 @@ class Server:
                 raise TypeError(f"process_request returned {type(response).__name__}: expected Response or None")
             subprotocol = None
             if response is None:
+                hook = "select_subprotocol"
                 response, subprotocol = self._judge(connection, request)
             if response is None:
                 return
             if self._process_response is not None:
+                hook = "process_response"
+                connection._parsed_response = response
                 changed = await _maybe(self._process_response(connection, request, response))
                 response = response if changed is None else changed
             self._answer(connection, response, subprotocol)
         except Exception:
-            connection.logger.exception("a handshake hook failed")
+            connection.logger.exception("%s failed", hook)
             text = "Failed to open a WebSocket connection.\nSee server log for more information.\n"
             self._answer(connection, plain_response(500, text), None)
+        finally:
+            if self.handlers.get(connection) is asyncio.current_task():
+                del self.handlers[connection]
 
     def _judge(self, connection: ServerConnection, request: Request) -> tuple[Response | None, str | None]:
         judgement = self._shard.judge(connection)
@@ -295,15 +354,20 @@ class Server:
             response.headers.update(fields)
             return response, None
         if self._select_subprotocol is not None:
-            subprotocol = self._select_subprotocol(connection, offered)
+            try:
+                subprotocol = self._select_subprotocol(connection, offered)
+            except HandshakeFailed as refused:
+                return plain_response(400, f"Failed to open a WebSocket connection: {refused}\n"), None
         else:
-            subprotocol = next((name for name in self._subprotocols if name in offered), None)
-        headers = Headers([("Upgrade", "websocket"), ("Connection", "Upgrade")])
-        if subprotocol is not None:
-            headers["Sec-WebSocket-Protocol"] = subprotocol
-        if self._server_header is not None:
-            headers["Server"] = self._server_header
-        return Response(101, "Switching Protocols", headers), subprotocol
+            subprotocol = self._choose(request.headers)
+        return connection._acceptance(subprotocol), subprotocol
+
+    def _choose(self, headers: Headers) -> str | None:
+        """The first of our subprotocols that a client offers: as the engine chooses."""
+        if not self._subprotocols:
+            return None
+        offered = {name.strip() for value in headers.get_all("Sec-WebSocket-Protocol") for name in value.split(",")}
+        return next((name for name in self._subprotocols if name in offered), None)
 
     def _is_allowed(self, origin: str | None) -> bool:
         for allowed in self._origins or ():
@@ -317,8 +381,10 @@ class Server:
     def _answer(self, connection: ServerConnection, response: Response, subprotocol: str | None) -> None:
         if connection._state != State.CONNECTING:
             return
+        if response.status_code == 101 and not self.is_serving():
+            response = plain_response(503, "The server is shutting down.\n")
+        connection._parsed_response = response
         if response.status_code == 101:
-            connection._parsed_response = response
             own = {"upgrade", "connection", "sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions"}
             own.add("server")
             fields = [(name, value) for name, value in response.headers.raw_items() if name.lower() not in own]
@@ -341,7 +407,8 @@ class serve:  # noqa: N801 - used as a function
         origins: whose pages may connect: origins as browsers send them, compiled patterns, and ``None`` for programs that
             send none. By default those of the host that the request names, and programs. ``"*"`` for everybody.
         subprotocols: ours, the dearest first; the first that the client offers too is chosen.
-        select_subprotocol: chooses instead: called with the connection and the client's list.
+        select_subprotocol: chooses instead: called with the connection and the client's list. Raising
+            :exc:`HandshakeFailed` answers 400.
         compression: ``"deflate"``, ``None``, or :class:`~everwire.Deflate` with options.
         process_request: called with connection and request before anything is answered; may return a
             :class:`~everwire.Response` to answer with that (a health check, a 401). Function or coroutine function.
@@ -410,7 +477,7 @@ class serve:  # noqa: N801 - used as a function
         self._where = (host, port, sock, path, backlog, reuse_port, family)
         self._allow_plaintext = allow_plaintext
         self._start_serving = start_serving
-        self._make = lambda: Server(
+        self._make: Callable[[], Server] = lambda: Server(
             handler,
             process_request=process_request,
             process_response=process_response,

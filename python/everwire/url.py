@@ -31,6 +31,11 @@ class Address:
     password: str | None = None
 
     @property
+    def origin(self) -> tuple[bool, str, int]:
+        """What two URLs share that lead to the same server."""
+        return self.secure, self.host, self.port
+
+    @property
     def authority(self) -> str:
         """Host and port as the ``Host`` field has them: without the scheme's own port."""
         host = f"[{self.host}]" if ":" in self.host else self.host

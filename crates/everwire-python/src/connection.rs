@@ -2,15 +2,17 @@
 //!
 //! `everwire.Connection` derives from this class and adds what is not worth Rust: closing, pings, fragments, errors.
 
-use std::collections::VecDeque;
+use std::net::SocketAddr;
 
-use everwire_reactor::{Id, Peer};
+use everwire_reactor::Id;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::errors;
 use crate::finished::Finished;
+use crate::inbox::{Entry, Inbox, Marks, Pushed};
 use crate::message;
 use crate::receive::Receive;
 use crate::shard::Shard;
@@ -27,16 +29,6 @@ pub enum Mode {
     Part,
 }
 
-/// A received message, or a part of one, that waits for the application.
-struct Entry {
-    object: Py<PyAny>,
-    size: usize,
-    /// Whether the message is complete with it.
-    fin: bool,
-    /// Whether it is one of several parts.
-    part: bool,
-}
-
 /// RFC 6455 §4 and §7, with the numbers that `websockets` and browsers use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
@@ -46,24 +38,12 @@ pub enum State {
     Closed = 3,
 }
 
-/// How much may wait before reading stops, and from where on it goes on.
-#[derive(Clone, Copy)]
-pub struct Marks {
-    pub high: usize,
-    pub low: usize,
-    pub bytes: usize,
-}
-
 #[pyclass(subclass, weakref, module = "everwire._core")]
 pub struct Connection {
     shard: Option<Py<Shard>>,
     id: Option<Id>,
     pub(crate) state: State,
-    queue: VecDeque<Entry>,
-    queued: usize,
-    marks: Marks,
-    /// The queue is full: reading has stopped.
-    is_full: bool,
+    inbox: Inbox,
     /// The application asked for silence (callback style).
     is_paused: bool,
     reader: Option<Py<Waiter>>,
@@ -71,8 +51,12 @@ pub struct Connection {
     context: Option<Py<PyAny>>,
     /// The turn of the loop in which something was last written at once.
     turn: u64,
-    /// The rest of a message that nobody reads in parts any more is dropped.
-    skipping: bool,
+    /// Somebody reads a message in parts.
+    streaming: bool,
+    /// The request, where the reactor has it not: what a client sent; what a server got, once the connection is closed.
+    pub(crate) request: Option<Box<[u8]>>,
+    /// Where the client was, once the connection is closed.
+    pub(crate) client: Option<SocketAddr>,
 }
 
 impl Connection {
@@ -80,7 +64,7 @@ impl Connection {
     pub fn attach(&mut self, shard: Py<Shard>, id: Id, marks: Marks) {
         self.shard = Some(shard);
         self.id = Some(id);
-        self.marks = marks;
+        self.inbox.set_marks(marks);
     }
 
     /// Takes the next thing to receive; `None` if there is nothing yet.
@@ -88,21 +72,14 @@ impl Connection {
         let py = slf.py();
         let (entry, resumed) = {
             let mut this = slf.borrow_mut();
-            let Some(entry) = this.queue.pop_front() else {
-                return if this.state == State::Closed {
+            match this.inbox.pop() {
+                Some((entry, resumes)) => (entry, if resumes { this.place(py) } else { None }),
+                None if this.state == State::Closed => {
                     drop(this);
-                    Err(Self::closed(slf, mode))
-                } else {
-                    Ok(None)
-                };
-            };
-            this.queued -= entry.size;
-            let below = this.queue.len() <= this.marks.low && this.queued <= this.marks.bytes / 4;
-            let resumed = this.is_full && below;
-            if resumed {
-                this.is_full = false;
+                    return Err(Self::closed(slf, mode));
+                }
+                None => return Ok(None),
             }
-            (entry, if resumed { this.place(py) } else { None })
         };
         if let Some((shard, id)) = resumed {
             Shard::resume(shard.bind(py), id)?;
@@ -111,19 +88,10 @@ impl Connection {
     }
 
     fn convert(py: Python<'_>, entry: Entry, mode: Mode) -> PyResult<Py<PyAny>> {
-        let object = entry.object.into_bound(py);
-        let object = match mode {
-            Mode::Message { decode: Some(true) } if object.is_instance_of::<PyBytes>() => {
-                PyString::from_bytes(py, object.cast::<PyBytes>()?.as_bytes())?.into_any()
-            }
-            Mode::Message { decode: Some(false) } if object.is_instance_of::<PyString>() => {
-                PyBytes::new(py, object.cast::<PyString>()?.to_str()?.as_bytes()).into_any()
-            }
-            _ => object,
-        };
         match mode {
-            Mode::Part => Ok((object, entry.fin).into_pyobject(py)?.into_any().unbind()),
-            _ => Ok(object.unbind()),
+            Mode::Part => Ok((entry.object, entry.fin).into_pyobject(py)?.into_any().unbind()),
+            Mode::Message { decode: Some(decode) } => message::decoded(entry.object.into_bound(py), decode),
+            _ => Ok(entry.object),
         }
     }
 
@@ -136,11 +104,13 @@ impl Connection {
     }
 
     /// One receiver at a time: messages have an order.
-    pub fn check_reader(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if slf.borrow().reader.is_some() {
-            return Err(errors::usage(slf.py(), "another task is already waiting in recv() on this connection"));
+    pub fn check_reader(slf: &Bound<'_, Self>, call: &str, is_part: bool) -> PyResult<()> {
+        let this = slf.borrow();
+        if this.reader.is_none() && (is_part || !this.streaming) {
+            return Ok(());
         }
-        Ok(())
+        let text = format!("cannot call {call} while another coroutine is already running recv or recv_streaming");
+        Err(errors::usage(slf.py(), text))
     }
 
     /// Registers a new waiter for the next message.
@@ -168,16 +138,15 @@ impl Connection {
     }
 
     /// Takes a message that came, for a receiver or callback. True if somebody has to be woken, false if nobody waits.
-    pub fn push(slf: &Bound<'_, Self>, object: Py<PyAny>, size: usize, fin: bool, part: bool) -> PyResult<bool> {
+    pub fn push(slf: &Bound<'_, Self>, object: Py<PyAny>, size: usize, fin: bool, is_part: bool) -> PyResult<bool> {
         let py = slf.py();
         let callback = {
             let mut this = slf.borrow_mut();
-            if this.skipping && part {
-                this.skipping = !fin;
+            if this.inbox.skips(is_part, fin) {
                 return Ok(false);
             }
             match &this.on_message {
-                Some(callback) if !this.is_paused && this.queue.is_empty() => Some(callback.clone_ref(py)),
+                Some(callback) if !this.is_paused && this.inbox.is_empty() => Some(callback.clone_ref(py)),
                 _ => None,
             }
         };
@@ -185,21 +154,16 @@ impl Connection {
             Self::call_back(slf, &callback, object)?;
             return Ok(false);
         }
-        let (woken, paused) = {
+        let (pushed, place, is_awaited) = {
             let mut this = slf.borrow_mut();
-            this.queue.push_back(Entry { object, size, fin, part });
-            this.queued += size;
-            let above = this.queue.len() >= this.marks.high || this.queued >= this.marks.bytes;
-            let paused = above && !this.is_full;
-            if paused {
-                this.is_full = true;
-            }
-            (this.reader.is_some(), if paused { this.place(py).map(|place| (place, this.queued)) } else { None })
+            let is_open = this.state <= State::Open;
+            let pushed = this.inbox.push(Entry { object, size, fin, is_part }, is_open);
+            (pushed, this.place(py), this.reader.is_some())
         };
-        if let Some(((shard, id), queued)) = paused {
-            Shard::pause(shard.bind(py), id, queued)?;
+        if let (Pushed::Full(bytes), Some((shard, id))) = (pushed, place) {
+            Shard::pause(shard.bind(py), id, bytes)?;
         }
-        Ok(woken)
+        Ok(is_awaited)
     }
 
     /// Hands waiting messages to the callback, until it pauses.
@@ -209,7 +173,7 @@ impl Connection {
             let callback = {
                 let this = slf.borrow();
                 match &this.on_message {
-                    Some(callback) if !this.is_paused && !this.queue.is_empty() => callback.clone_ref(py),
+                    Some(callback) if !this.is_paused && !this.inbox.is_empty() => callback.clone_ref(py),
                     _ => return Ok(()),
                 }
             };
@@ -238,7 +202,8 @@ impl Connection {
         Some((self.shard.as_ref()?.clone_ref(py), self.id?))
     }
 
-    fn connected(slf: &Bound<'_, Self>) -> PyResult<(Py<Shard>, Id)> {
+    /// Where it is in the reactor.
+    pub fn connected(slf: &Bound<'_, Self>) -> PyResult<(Py<Shard>, Id)> {
         let py = slf.py();
         let place = slf.borrow().place(py);
         place.ok_or_else(|| errors::usage(py, "the connection is not connected yet"))
@@ -279,16 +244,15 @@ impl Connection {
             shard: None,
             id: None,
             state: State::Connecting,
-            queue: VecDeque::new(),
-            queued: 0,
-            marks: Marks { high: usize::MAX, low: 0, bytes: usize::MAX },
-            is_full: false,
+            inbox: Inbox::new(Marks::NONE),
             is_paused: false,
             reader: None,
             on_message: None,
             context: None,
             turn: 0,
-            skipping: false,
+            streaming: false,
+            request: None,
+            client: None,
         }
     }
 
@@ -313,24 +277,19 @@ impl Connection {
 
     /// Hands messages out in parts from now on, or whole again.
     fn _set_streaming(slf: &Bound<'_, Self>, on: bool) -> PyResult<()> {
+        if on {
+            Self::check_reader(slf, "recv_streaming", false)?;
+        }
         let (shard, id) = Self::connected(slf)?;
+        slf.borrow_mut().streaming = on;
         shard.get().with(slf.py(), |reactor| reactor.set_streaming(id, on))?;
         Shard::run_soon(shard.bind(slf.py()))
     }
 
     /// Drops what is still to come of a message that was read in parts.
     fn _skip_parts(slf: &Bound<'_, Self>) {
-        let mut this = slf.borrow_mut();
-        let mut dropped = Vec::new();
-        this.skipping = true;
-        while this.skipping && this.queue.front().is_some_and(|entry| entry.part) {
-            if let Some(entry) = this.queue.pop_front() {
-                this.queued -= entry.size;
-                this.skipping = !entry.fin;
-                dropped.push(entry);
-            }
-        }
-        drop(this);
+        let given_up = slf.borrow_mut().inbox.skip_parts();
+        drop(given_up);
     }
 
     /// Sends a message; see `everwire.Connection.send`.
@@ -426,13 +385,13 @@ impl Connection {
     fn set_on_message(slf: &Bound<'_, Self>, callback: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let context = match &callback {
-            Some(_) => Some(py.import(intern!(py, "contextvars"))?.call_method0(intern!(py, "copy_context"))?.unbind()),
+            Some(_) => Some(copy_context(py)?),
             None => None,
         };
         let (before, waiting) = {
             let mut this = slf.borrow_mut();
             let before = (std::mem::replace(&mut this.on_message, callback), std::mem::replace(&mut this.context, context));
-            (before, !this.queue.is_empty())
+            (before, !this.inbox.is_empty())
         };
         drop(before);
         if waiting { Self::deliver_soon(slf) } else { Ok(()) }
@@ -451,12 +410,12 @@ impl Connection {
         let waiting = {
             let mut this = slf.borrow_mut();
             this.is_paused = false;
-            !this.queue.is_empty()
+            !this.inbox.is_empty()
         };
         if waiting {
             Self::deliver_soon(slf)?;
         }
-        if !slf.borrow().is_full {
+        if !slf.borrow().inbox.is_full() {
             Shard::resume(shard.bind(slf.py()), id)?;
         }
         Ok(())
@@ -488,33 +447,15 @@ impl Connection {
         Ok(latency.map_or(0.0, |latency| latency.as_secs_f64()))
     }
 
-    /// The head that the peer sent, as it came; `None` once it is gone.
-    fn _head(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyBytes>>> {
-        let py = slf.py();
-        let (shard, id) = Self::connected(slf)?;
-        let head = shard.get().with(py, |reactor| {
-            let request = reactor.request(id).map(|request| request.as_bytes().to_vec());
-            request.or_else(|| reactor.response(id).map(|response| response.as_bytes().to_vec()))
-        })?;
-        Ok(head.map(|head| PyBytes::new(py, &head).unbind()))
-    }
-
-    /// Frees the engine's copy of that head.
-    fn _drop_head(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let (shard, id) = Self::connected(slf)?;
-        shard.get().with(slf.py(), |reactor| reactor.drop_head(id))
-    }
-
     /// The address of the client, as far as proxies can be trusted; `None` for Unix sockets.
     fn _client(slf: &Bound<'_, Self>) -> PyResult<Option<(String, u16)>> {
         let (shard, id) = Self::connected(slf)?;
-        shard.get().with(slf.py(), |reactor| {
-            let port = match reactor.peer(id) {
-                Some(Peer::Tcp(address)) => address.port(),
-                _ => 0,
-            };
-            reactor.client(id).map(|address| (address.to_string(), port))
-        })
+        let address = slf.borrow().client;
+        let address = match address {
+            None => shard.get().with(slf.py(), |reactor| reactor.client(id))?,
+            known => known,
+        };
+        Ok(address.map(|address| (address.ip().to_string(), address.port())))
     }
 
     /// The descriptor of the socket, if the engine has one.
@@ -547,10 +488,7 @@ impl Connection {
         visit.call(&self.reader)?;
         visit.call(&self.on_message)?;
         visit.call(&self.context)?;
-        for entry in &self.queue {
-            visit.call(&entry.object)?;
-        }
-        Ok(())
+        self.inbox.traverse(visit)
     }
 
     fn __clear__(&mut self) {
@@ -558,7 +496,7 @@ impl Connection {
         self.reader = None;
         self.on_message = None;
         self.context = None;
-        self.queue.clear();
+        drop(self.inbox.take_all());
     }
 }
 
@@ -597,3 +535,7 @@ impl Connection {
     }
 }
 
+fn copy_context(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    static COPY_CONTEXT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    Ok(COPY_CONTEXT.import(py, "contextvars", "copy_context")?.call0()?.unbind())
+}

@@ -4,9 +4,12 @@
 //! |---|---|
 //! | `shard` | `Shard`: a reactor on one event loop; `turn` dispatches what it brings |
 //! | `connection` | `Connection`: messages in and out of one connection |
+//! | `schedule` | when the loop runs the shard's next turn |
 //! | `receive` | the coroutine that `recv()` returns (`unsafe`: a type slot) |
+//! | `heads` | the two heads of an opening handshake |
 //! | `waiter` | what a task waits on while there is no message |
 //! | `finished` | the coroutine that `send()` returns when nothing has to be waited for |
+//! | `inbox` | received messages that wait |
 //! | `message` | text and bytes, in both directions |
 //! | `descriptor` | sockets that Python hands over (`unsafe`: ownership) |
 //! | `settings`, `tls` | what a listener or connection is made with |
@@ -19,8 +22,11 @@ mod connection;
 mod descriptor;
 mod errors;
 mod finished;
+mod inbox;
+mod heads;
 mod message;
 mod receive;
+mod schedule;
 mod settings;
 mod shard;
 mod table;
@@ -38,6 +44,8 @@ mod _core {
 
     #[pymodule_export]
     use crate::connection::Connection;
+    #[pymodule_export]
+    use crate::heads::{agreed_extension, drop_request, drop_response, request_head, response_head};
     #[pymodule_export]
     use crate::settings::Settings;
     #[pymodule_export]

@@ -53,6 +53,16 @@ pub fn incoming(py: Python<'_>, kind: Kind, bytes: &[u8]) -> PyResult<Py<PyAny>>
     })
 }
 
+/// A received message as text, or as bytes, whichever it was.
+pub fn decoded(object: Bound<'_, PyAny>, decode: bool) -> PyResult<Py<PyAny>> {
+    let py = object.py();
+    Ok(match (object.cast::<PyString>(), object.cast::<PyBytes>()) {
+        (_, Ok(bytes)) if decode => PyString::from_bytes(py, bytes.as_bytes())?.into_any().unbind(),
+        (Ok(text), _) if !decode => PyBytes::new(py, text.to_str()?.as_bytes()).into_any().unbind(),
+        _ => object.unbind(),
+    })
+}
+
 /// The payload of a ping or pong: text or bytes.
 pub fn control<'a>(data: &'a Bound<'_, PyAny>) -> PyResult<Cow<'a, [u8]>> {
     Ok(required(data, None)?.bytes)

@@ -56,7 +56,9 @@ impl Receive {
             }
         };
         let connection = connection.bind(py);
-        let taken = if is_fresh { Connection::check_reader(connection) } else { Ok(()) };
+        let is_part = mode == Mode::Part;
+        let call = if is_part { "recv_streaming" } else { "recv" };
+        let taken = if is_fresh { Connection::check_reader(connection, call, is_part) } else { Ok(()) };
         match taken.and_then(|()| Connection::take(connection, mode)) {
             Ok(Some(message)) => {
                 Self::finish(slf);

@@ -10,7 +10,7 @@ use everwire_wire::{Role, deflate};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::connection::Marks;
+use crate::inbox::Marks;
 use crate::errors;
 use crate::tls::ServerTLS;
 

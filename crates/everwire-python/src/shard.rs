@@ -3,11 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::thread::ThreadId;
-use std::time::{Duration, Instant};
 
 use everwire_reactor as reactor;
 use everwire_reactor::{Frame, Id, Peer, Report};
-use everwire_wire::handshake::{Offer, Refusal};
+use everwire_wire::handshake::Refusal;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -15,7 +14,9 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use crate::connection::{Connection, State};
 use crate::descriptor;
 use crate::errors;
+use crate::heads;
 use crate::message;
+use crate::schedule::Schedule;
 use crate::settings::Settings;
 use crate::table::Table;
 use crate::tls::ClientTLS;
@@ -40,15 +41,10 @@ pub struct Shard {
     pub(crate) table: Mutex<Table>,
     /// What a turn could not finish.
     pub(crate) leftover: Mutex<Leftover>,
-    event_loop: Mutex<Option<Py<PyAny>>>,
-    /// An empty context: what the loop calls for everybody must not carry one caller's variables.
-    context: Mutex<Option<Py<PyAny>>>,
-    timer: Mutex<Option<(Instant, Py<PyAny>)>>,
-    /// The loop watches the poller.
-    is_watched: AtomicBool,
+    pub(crate) schedule: Schedule,
     pub(crate) is_turning: AtomicBool,
-    /// A turn is on the loop's list.
-    is_scheduled: AtomicBool,
+    /// Callbacks run: what they send leaves when all of the batch have run.
+    pub(crate) is_dispatching: AtomicBool,
     /// Changes whenever output that was written at once may be followed by other output at once.
     pub(crate) turn: AtomicU64,
 }
@@ -79,7 +75,7 @@ impl Shard {
     }
 
     pub fn event_loop(&self, py: Python<'_>) -> Py<PyAny> {
-        lock(&self.event_loop).as_ref().map_or_else(|| py.None(), |event_loop| event_loop.clone_ref(py))
+        self.schedule.event_loop(py)
     }
 
     /// Reads from a paused connection again, soon.
@@ -103,122 +99,24 @@ impl Shard {
     pub fn after_send(slf: &Bound<'_, Self>, id: Id, last: u64, at_once: bool) -> PyResult<u64> {
         let this = slf.get();
         let turn = this.turn.load(Ordering::Relaxed);
-        if at_once || last != turn {
-            this.with(slf.py(), |reactor| reactor.flush_one(id))?;
+        let is_first = last != turn && !this.is_dispatching.load(Ordering::Relaxed);
+        if at_once || is_first {
+            let is_outside = this.with(slf.py(), |reactor| {
+                reactor.flush_one(id);
+                reactor.has_outside()
+            })?;
+            if is_outside {
+                crate::turn::write_outside(slf)?;
+            }
         }
-        if !this.is_turning.load(Ordering::Relaxed) {
-            Self::run_soon(slf)?;
-        }
+        Self::run_soon(slf)?;
         Ok(turn)
-    }
-
-    /// Runs a turn in the loop's next iteration.
-    pub fn run_soon(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let this = slf.get();
-        if this.is_turning.load(Ordering::Relaxed) || this.is_scheduled.swap(true, Ordering::Relaxed) {
-            return Ok(());
-        }
-        let py = slf.py();
-        let result = this.call(py, intern!(py, "call_soon"), (slf.getattr(intern!(py, "_run"))?,));
-        if result.is_err() {
-            this.is_scheduled.store(false, Ordering::Relaxed);
-        }
-        result.map(drop)
     }
 
     /// Hands a connection's waiting messages to its callback, soon.
     pub fn deliver_soon(slf: &Bound<'_, Self>, connection: Py<Connection>) -> PyResult<()> {
         lock(&slf.get().leftover).deliveries.push(connection);
         Self::run_soon(slf)
-    }
-
-    /// Calls a method of the loop in the empty context.
-    fn call<'py>(
-        &self,
-        py: Python<'py>,
-        name: &Bound<'py, pyo3::types::PyString>,
-        arguments: impl pyo3::call::PyCallArgs<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let options = PyDict::new(py);
-        let context = lock(&self.context).as_ref().map(|context| context.clone_ref(py));
-        options.set_item(intern!(py, "context"), context)?;
-        self.event_loop(py).bind(py).getattr(name)?.call(arguments, Some(&options))
-    }
-
-    /// Arranges the next turn: at once for work that is left, later for deadlines, never when nothing lives here any more.
-    pub fn settle(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let (has_work, is_empty, deadline) = this.with(py, |reactor| {
-            (reactor.has_work() || reactor.has_output(), reactor.is_empty(), reactor.next_deadline())
-        })?;
-        if has_work || !lock(&this.leftover).is_empty() {
-            Self::run_soon(slf)?;
-        }
-        if is_empty && !has_work {
-            return Self::unwatch(slf);
-        }
-        Self::watch(slf)?;
-        Self::set_timer(slf, deadline)
-    }
-
-    fn watch(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        if this.is_watched.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let fd = this.with(py, |reactor| reactor.fd())?;
-        let add_reader = this.event_loop(py).bind(py).getattr(intern!(py, "add_reader"))?;
-        let run = slf.getattr(intern!(py, "_run"))?;
-        let context = lock(&this.context).as_ref().map(|context| context.clone_ref(py));
-        match context {
-            Some(context) => context.bind(py).call_method1(intern!(py, "run"), (add_reader, fd, run))?,
-            None => add_reader.call1((fd, run))?,
-        };
-        this.is_watched.store(true, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn unwatch(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        if let Some((_, handle)) = lock(&this.timer).take() {
-            handle.bind(py).call_method0(intern!(py, "cancel"))?;
-        }
-        if this.is_watched.swap(false, Ordering::Relaxed) {
-            let fd = this.with(py, |reactor| reactor.fd())?;
-            this.event_loop(py).bind(py).call_method1(intern!(py, "remove_reader"), (fd,))?;
-        }
-        Ok(())
-    }
-
-    fn set_timer(slf: &Bound<'_, Self>, deadline: Option<Instant>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let armed = lock(&this.timer).as_ref().map(|(at, _)| *at);
-        let Some(deadline) = deadline else { return Ok(()) };
-        if armed.is_some_and(|armed| armed <= deadline) {
-            return Ok(());
-        }
-        let before = lock(&this.timer).take();
-        if let Some((_, handle)) = before {
-            handle.bind(py).call_method0(intern!(py, "cancel"))?;
-        }
-        let delay = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
-        let handle = this.call(
-            py,
-            intern!(py, "call_later"),
-            (delay.as_secs_f64(), slf.getattr(intern!(py, "_on_timer"))?),
-        )?;
-        *lock(&this.timer) = Some((deadline, handle.unbind()));
-        Ok(())
-    }
-
-    /// When the deadline that is due now was due; how long ago.
-    pub fn lateness(&self, now: Instant) -> Duration {
-        let due = lock(&self.timer).as_ref().map(|(at, _)| *at);
-        due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due))
     }
 
     /// Stops reading from a connection.
@@ -241,20 +139,15 @@ impl Shard {
 impl Shard {
     #[new]
     fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let py = event_loop.py();
-        let context = py.import("contextvars")?.getattr("Context")?.call0()?;
         Ok(Shard {
             owner: std::thread::current().id(),
             forks: FORKS.load(Ordering::Relaxed),
             reactor: Mutex::new(reactor::Shard::new()?),
             table: Mutex::default(),
             leftover: Mutex::default(),
-            event_loop: Mutex::new(Some(event_loop.clone().unbind())),
-            context: Mutex::new(Some(context.unbind())),
-            timer: Mutex::default(),
-            is_watched: AtomicBool::new(false),
+            schedule: Schedule::new(event_loop)?,
             is_turning: AtomicBool::new(false),
-            is_scheduled: AtomicBool::new(false),
+            is_dispatching: AtomicBool::new(false),
             turn: AtomicU64::new(1),
         })
     }
@@ -320,12 +213,13 @@ impl Shard {
             _ => None,
         };
         let begun = this.with(py, |reactor| {
-            let offer = offer(settings, reactor.nonce(), host, target, fields);
+            let (offer, head) = heads::offer(settings, reactor.nonce(), host, target, fields);
             let id = reactor.connect(socket, tls, offer, settings.settings.clone());
             reactor.flush();
-            id
+            id.map(|id| (id, head))
         })?;
-        let id = begun.map_err(|error| errors::usage(py, error.to_string()))?;
+        let (id, head) = begun.map_err(|error| errors::usage(py, error.to_string()))?;
+        connection.borrow_mut().request = Some(head);
         Self::enter(slf, connection, id, settings, endpoint, None)
     }
 
@@ -353,7 +247,8 @@ impl Shard {
             (Some(host), Some(target)) => {
                 let fields = fields.unwrap_or_default();
                 let begun = this.with(py, |reactor| {
-                    let offer = offer(settings, reactor.nonce(), host, target, fields);
+                    let (offer, head) = heads::offer(settings, reactor.nonce(), host, target, fields);
+                    connection.borrow_mut().request = Some(head);
                     reactor.connect_outside(peer, offer, settings.settings.clone())
                 })?;
                 begun.map_err(|error| errors::usage(py, error.to_string()))?
@@ -374,17 +269,18 @@ impl Shard {
             row.is_blocked = blocked;
         }
         if !blocked {
-            this.with(slf.py(), |reactor| reactor.flush_one(id))?;
+            this.with(slf.py(), |reactor| reactor.unblock_outside(id))?;
             crate::turn::write_outside(slf)?;
             Self::run_soon(slf)?;
         }
         Ok(())
     }
 
-    /// Takes bytes from an outside driver, and the end.
-    fn feed(slf: &Bound<'_, Self>, id: u64, data: &[u8], last: bool) -> PyResult<()> {
-        slf.get().with(slf.py(), |reactor| reactor.feed(Id::from_bits(id), data, last))?;
-        Self::run(slf)
+    /// Takes bytes from an outside driver, and the end. True if the driver is to stop reading until `resume_reading()`.
+    fn feed(slf: &Bound<'_, Self>, id: u64, data: &[u8], last: bool) -> PyResult<bool> {
+        let is_sated = slf.get().with(slf.py(), |reactor| reactor.feed(Id::from_bits(id), data, last))?;
+        Self::run(slf)?;
+        Ok(is_sated)
     }
 
     /// Answers a request that waits: `None` to follow the rules and choose this subprotocol.
@@ -518,31 +414,19 @@ impl Shard {
 
     /// A turn, on behalf of the loop.
     fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.get().is_scheduled.store(false, Ordering::Relaxed);
+        slf.get().schedule.begun();
         Self::run(slf)
     }
 
     /// A turn because a deadline has come.
     fn _on_timer(slf: &Bound<'_, Self>) -> PyResult<()> {
         let result = Self::run(slf);
-        let this = slf.get();
-        let fired = lock(&this.timer).take_if(|(at, _)| *at <= Instant::now());
-        drop(fired);
+        slf.get().schedule.fired();
         result.and_then(|()| Self::settle(slf))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Ok(event_loop) = self.event_loop.try_lock() {
-            visit.call(&*event_loop)?;
-        }
-        if let Ok(context) = self.context.try_lock() {
-            visit.call(&*context)?;
-        }
-        if let Ok(timer) = self.timer.try_lock()
-            && let Some((_, handle)) = &*timer
-        {
-            visit.call(handle)?;
-        }
+        self.schedule.traverse(visit)?;
         if let Ok(leftover) = self.leftover.try_lock() {
             leftover.traverse(visit)?;
         }
@@ -555,8 +439,8 @@ impl Shard {
     fn __clear__(&self) {
         let table = std::mem::take(&mut *lock(&self.table));
         let leftover = std::mem::take(&mut *lock(&self.leftover));
-        let rest = (lock(&self.event_loop).take(), lock(&self.context).take(), lock(&self.timer).take());
-        drop((table, leftover, rest));
+        drop((table, leftover));
+        self.schedule.clear();
     }
 }
 
@@ -576,14 +460,20 @@ impl Shard {
     }
 }
 
-fn offer(settings: &Settings, key: [u8; 16], host: String, target: String, fields: Vec<(String, String)>) -> Offer {
-    Offer {
-        host,
-        target,
-        key,
-        protocols: settings.settings.subprotocols.clone(),
-        deflate: settings.settings.deflate.clone(),
-        fields,
+/// Whoever drops a loop without closing its servers and connections should hear of it.
+impl Drop for Shard {
+    fn drop(&mut self) {
+        let is_empty = self.reactor.get_mut().map_or(true, |reactor| reactor.is_empty());
+        if is_empty || FORKS.load(Ordering::Relaxed) != self.forks {
+            return;
+        }
+        Python::attach(|py| {
+            let category = py.get_type::<pyo3::exceptions::PyResourceWarning>();
+            let text = c"the event loop went away with open WebSocket connections or servers: close them first";
+            if let Err(error) = PyErr::warn(py, &category, text, 1) {
+                error.write_unraisable(py, None);
+            }
+        });
     }
 }
 

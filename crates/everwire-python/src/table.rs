@@ -5,7 +5,8 @@ use everwire_reactor::Id;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::connection::{Connection, Marks};
+use crate::connection::Connection;
+use crate::inbox::Marks;
 
 /// A connection's objects.
 pub struct Row {

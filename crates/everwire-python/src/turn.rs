@@ -16,7 +16,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-use crate::connection::{Connection, Marks, State};
+use crate::connection::{Connection, State};
+use crate::inbox::Marks;
 use crate::message;
 use crate::shard::{Shard, lock};
 use crate::waiter::Waiter;
@@ -70,7 +71,7 @@ fn turn(slf: &Bound<'_, Shard>) -> PyResult<()> {
     let this = slf.get();
     let began = Instant::now();
     let until = began + BUDGET;
-    let late = this.lateness(began);
+    let late = this.schedule.lateness(began);
     this.with(py, |reactor| reactor.wait(began))??;
     deliver(slf)?;
     loop {
@@ -82,8 +83,11 @@ fn turn(slf: &Bound<'_, Shard>) -> PyResult<()> {
                 (batch.events.into(), batch.scratch)
             }
         };
-        let dispatched = dispatch(slf, events, scratch, until).and_then(|()| wake(slf, until));
-        this.with(py, |reactor| reactor.flush())?;
+        this.is_dispatching.store(true, Ordering::Relaxed);
+        let dispatched = dispatch(slf, events, scratch, until);
+        this.is_dispatching.store(false, Ordering::Relaxed);
+        let dispatched = dispatched.and_then(|()| wake(slf, until));
+        this.with(py, |reactor| reactor.flush_until(until))?;
         write_outside(slf)?;
         dispatched?;
         let has_work = this.with(py, |reactor| reactor.has_work())?;
@@ -96,8 +100,9 @@ fn turn(slf: &Bound<'_, Shard>) -> PyResult<()> {
     }
     let grace = if late > LATE { late.as_millis() as u64 } else { 0 };
     this.with(py, |reactor| {
-        reactor.expire(Instant::now(), grace);
-        reactor.flush();
+        let now = Instant::now();
+        reactor.expire(now, grace);
+        reactor.flush_until(now.max(until));
     })?;
     write_outside(slf)
 }
@@ -154,7 +159,7 @@ fn deliver(slf: &Bound<'_, Shard>) -> PyResult<()> {
     for connection in deliveries {
         let connection = connection.bind(py);
         let id = connection.borrow().id();
-        if let (Err(error), Some(id)) = (Connection::deliver(connection), id) {
+        if let Err(error) = Connection::deliver(connection) {
             if !error.is_instance_of::<PyException>(py) {
                 return Err(error);
             }
@@ -189,6 +194,13 @@ fn apply(slf: &Bound<'_, Shard>, event: Event, scratch: &[u8]) -> PyResult<()> {
             Ok(())
         }
         Event::Drained(id) => tell(slf, id, |connection| connection.call_method0(intern!(py, "_on_drained"))),
+        Event::Hungry(id) => {
+            let driver = lock(&slf.get().table).driver(py, id);
+            match driver {
+                Some(driver) => driver.bind(py).call_method0(intern!(py, "resume_reading")).map(drop),
+                None => Ok(()),
+            }
+        }
         Event::Pong(id, data) => {
             tell(slf, id, |connection| connection.call_method1(intern!(py, "_on_pong"), (PyBytes::new(py, &data),)))
         }
@@ -271,7 +283,14 @@ fn close(slf: &Bound<'_, Shard>, id: Id, ending: Ending) -> PyResult<()> {
     let row = lock(&slf.get().table).remove(id);
     let Some(row) = row else { return Ok(()) };
     let connection = row.connection.bind(py);
-    connection.borrow_mut().state = State::Closed;
+    {
+        let mut connection = connection.borrow_mut();
+        connection.state = State::Closed;
+        connection.client = ending.client;
+        if let Some(request) = &ending.request {
+            connection.request = Some(request.as_bytes().into());
+        }
+    }
     let said = |close: Option<Received>| close.map(|close| (close.code, close.reason));
     let cause = ending.cause.as_ref().map(describe);
     if let Some(driver) = &row.driver {
@@ -343,17 +362,19 @@ pub fn write_outside(slf: &Bound<'_, Shard>) -> PyResult<()> {
 }
 
 /// An error in a handler or callback: the loop is told, the peer gets 1011.
-fn report(slf: &Bound<'_, Shard>, id: Id, error: &PyErr) -> PyResult<()> {
+fn report(slf: &Bound<'_, Shard>, id: Option<Id>, error: &PyErr) -> PyResult<()> {
     let py = slf.py();
     let this = slf.get();
-    let connection = lock(&this.table).connection(py, id);
+    let connection = id.and_then(|id| connection_of(slf, id));
     let context = PyDict::new(py);
     context.set_item("message", "exception in a callback of a WebSocket connection")?;
     context.set_item("exception", error.value(py))?;
     context.set_item("connection", connection)?;
     this.event_loop(py).bind(py).call_method1(intern!(py, "call_exception_handler"), (context,))?;
-    // A connection that is closing already is not closed again.
-    let _ = this.with(py, |reactor| reactor.close(id, Some((1011, "internal error"))))?;
+    if let Some(id) = id {
+        // A connection that is closing already is not closed again.
+        let _ = this.with(py, |reactor| reactor.close(id, Some((1011, "internal error"))))?;
+    }
     Ok(())
 }
 
@@ -372,8 +393,10 @@ fn listener_of(slf: &Bound<'_, Shard>, id: Id) -> Option<(Py<PyAny>, Marks)> {
     lock(&slf.get().table).listener(slf.py(), id)
 }
 
-fn id_of(event: &Event) -> Id {
+/// The connection that an event is about.
+fn id_of(event: &Event) -> Option<Id> {
     match event {
+        Event::Starved(..) => None,
         Event::Request(id)
         | Event::Opened(id)
         | Event::Failed(id, _)
@@ -382,7 +405,7 @@ fn id_of(event: &Event) -> Id {
         | Event::Pong(id, _)
         | Event::Closing(id)
         | Event::Drained(id)
-        | Event::Closed(id, _)
-        | Event::Starved(id, _) => *id,
+        | Event::Hungry(id)
+        | Event::Closed(id, _) => Some(*id),
     }
 }

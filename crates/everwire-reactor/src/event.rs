@@ -1,9 +1,10 @@
 //! What a shard tells its driver, in batches.
 
 use std::io;
+use std::net::SocketAddr;
 use std::ops::Range;
 
-use everwire_wire::handshake::Response;
+use everwire_wire::handshake::{Request, Response};
 use everwire_wire::{Control, Kind, close};
 
 use crate::slots::Id;
@@ -36,6 +37,8 @@ pub enum Event {
     Closing(Id),
     /// Output fell below the low-water mark after having been above the high one.
     Drained(Id),
+    /// What an outside driver fed was used up: it is to read on.
+    Hungry(Id),
     /// The connection is gone; its last event.
     Closed(Id, Box<Ending>),
     /// A listener stopped accepting for a moment, because descriptors or memory ran out.
@@ -66,6 +69,10 @@ pub struct Ending {
     pub received_first: bool,
     /// Why the connection ended without a complete closing handshake.
     pub cause: Option<Cause>,
+    /// The request that a server's connection began with, unless it was dropped.
+    pub request: Option<Request>,
+    /// Where the client was, as far as proxies can be trusted.
+    pub client: Option<SocketAddr>,
 }
 
 /// Why something ended that should have gone on.

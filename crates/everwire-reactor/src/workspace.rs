@@ -31,7 +31,7 @@ pub(crate) struct Workspace {
     /// Who has something to read, in the order of service.
     pub ready: VecDeque<Id>,
     /// Who has something to write.
-    pub dirty: Vec<Id>,
+    pub dirty: VecDeque<Id>,
 }
 
 impl Workspace {
@@ -47,7 +47,7 @@ impl Workspace {
             addresses: Addresses::default(),
             now: 0,
             ready: VecDeque::new(),
-            dirty: Vec::new(),
+            dirty: VecDeque::new(),
         }
     }
 

@@ -40,15 +40,7 @@ struct Inflation {
 
 impl Assembly {
     pub fn new(kind: Kind) -> Self {
-        Self {
-            kind,
-            buffer: Vec::new(),
-            held: 0,
-            valid: 0,
-            total: 0,
-            parted: false,
-            inflation: None,
-        }
+        Self { kind, buffer: Vec::new(), held: 0, valid: 0, total: 0, parted: false, inflation: None }
     }
 
     /// A compressed message, which may refer back to `history`.
@@ -93,8 +85,9 @@ impl Assembly {
         self.grow(piece.len())
     }
 
-    /// A piece of plain payload at `range` of the input that need not be held, because nothing is
-    /// and it is to be handed out at once. What is left of it is held.
+    /// Hand out an unmasked piece of plain payload where it lies, at `at` in the input, while
+    /// nothing is held. A code point that it cuts off is held. `None`: there is nothing else, and
+    /// the message goes on.
     pub fn pass(&mut self, piece: &[u8], at: usize, fin: bool) -> Result<Option<Event>, Violation> {
         let whole = match self.kind {
             Kind::Text => utf8::whole_points(piece)?,
@@ -142,15 +135,11 @@ impl Assembly {
     }
 
     /// Inflate a piece of compressed payload; `fin` says that it is the message's last.
-    pub fn inflate(
-        &mut self,
-        mut piece: &[u8],
-        fin: bool,
-        limit: usize,
-        codec: &mut Codec,
-    ) -> Result<(), Violation> {
+    pub fn inflate(&mut self, mut piece: &[u8], fin: bool, limit: usize, codec: &mut Codec) -> Result<(), Violation> {
         // Taken out meanwhile; after an error nobody asks for it.
-        let Some(mut inflation) = self.inflation.take() else { return Ok(()) };
+        let Some(mut inflation) = self.inflation.take() else {
+            return Ok(());
+        };
         let scratch = codec.scratch();
         let mut is_full = false;
         while is_full || !piece.is_empty() {
@@ -199,19 +188,11 @@ impl Assembly {
 
     /// Give back what a compressed message needed. Returns what later messages may refer to.
     pub fn recycle(self, codec: &mut Codec) -> Vec<u8> {
-        let Some(inflation) = self.inflation else { return Vec::new() };
+        let Some(inflation) = self.inflation else {
+            return Vec::new();
+        };
         codec.recycle(inflation.inflater);
         inflation.history
-    }
-
-    /// `length` more bytes in the buffer are the message's.
-    fn grow(&mut self, length: usize) -> Result<(), Violation> {
-        self.held += length;
-        self.total += length;
-        if self.kind == Kind::Text && self.valid < self.held {
-            self.valid += utf8::whole_points(&self.buffer[self.valid..self.held])?;
-        }
-        Ok(())
     }
 
     /// The end of the message has come.
@@ -221,6 +202,16 @@ impl Assembly {
     pub fn check_end(&self) -> Result<(), Violation> {
         if self.kind == Kind::Text && self.valid < self.held {
             return Err(Violation::payload("text ends within a UTF-8 sequence"));
+        }
+        Ok(())
+    }
+
+    /// `length` more bytes in the buffer are the message's.
+    fn grow(&mut self, length: usize) -> Result<(), Violation> {
+        self.held += length;
+        self.total += length;
+        if self.kind == Kind::Text && self.valid < self.held {
+            self.valid += utf8::whole_points(&self.buffer[self.valid..self.held])?;
         }
         Ok(())
     }

@@ -67,12 +67,7 @@ impl Codec {
     }
 }
 
-fn pack<'a>(
-    packed: &'a mut Vec<u8>,
-    deflater: &mut Deflater,
-    payload: &[u8],
-    fin: bool,
-) -> &'a [u8] {
+fn pack<'a>(packed: &'a mut Vec<u8>, deflater: &mut Deflater, payload: &[u8], fin: bool) -> &'a [u8] {
     packed.clear();
     packed.shrink_to(limits::SPARE_OUTPUT);
     deflater.deflate(payload, fin, packed);

@@ -2,12 +2,12 @@
 //!
 //! # Theory of operation
 //!
-//! Input is a sequence of frames, cut anywhere by the network. [`Progress`] says where in a frame
+//! Input is a sequence of frames, cut anywhere by the network. `Progress` says where in a frame
 //! the last input ended: within its header, whose bytes are then kept, or within its payload. A
 //! header is judged as soon as it is whole, before any of its payload is taken.
 //!
 //! A small message that lies whole in the input takes the short way: it is unmasked where it is
-//! and its range is returned. Everything else goes through the open message's [`Assembly`], which
+//! and its range is returned. Everything else goes through the open message's `Assembly`, which
 //! exists from the first header of a message to its end, and is the only memory that a message
 //! needs. Control frames may come between its frames and know nothing of it.
 //!
@@ -23,14 +23,15 @@
 
 mod incoming;
 mod outgoing;
+mod progress;
 
 use crate::assembly::Assembly;
 use crate::close::Code;
 use crate::deflate::{Agreed, Deflater};
 pub use crate::event::{Control, Event};
 pub use crate::message::{Kind, Payload};
-use incoming::Progress;
 use outgoing::Sending;
+use progress::Progress;
 
 /// Which side of the connection we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

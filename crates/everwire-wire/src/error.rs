@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::close::{self, Code};
+use crate::code::{self, Code};
 use crate::limits;
 use crate::utf8;
 
@@ -35,26 +35,23 @@ pub enum SendError {
 impl Violation {
     /// The peer broke the protocol: 1002.
     pub(crate) fn protocol(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: close::PROTOCOL_ERROR, reason: reason.into() }
+        Self { code: code::PROTOCOL_ERROR, reason: reason.into() }
     }
 
     /// The payload is not what its kind promises: 1007.
     pub(crate) fn payload(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: close::INVALID_PAYLOAD, reason: reason.into() }
+        Self { code: code::INVALID_PAYLOAD, reason: reason.into() }
     }
 
     /// The peer uses what is allowed in a way that no honest one does: 1008.
     pub(crate) fn policy(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: close::POLICY, reason: reason.into() }
+        Self { code: code::POLICY, reason: reason.into() }
     }
 
     /// The message is larger than `limit` bytes: 1009.
     #[cold]
     pub(crate) fn too_big(limit: usize) -> Self {
-        Self {
-            code: close::TOO_BIG,
-            reason: format!("message of more than {limit} bytes").into(),
-        }
+        Self { code: code::TOO_BIG, reason: format!("message of more than {limit} bytes").into() }
     }
 }
 

@@ -47,6 +47,16 @@ impl Opcode {
         self as u8 & 0x8 != 0
     }
 
+    /// The kind of message that a frame of this kind begins.
+    #[inline]
+    pub fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Text => Some(Kind::Text),
+            Self::Binary => Some(Kind::Binary),
+            _ => None,
+        }
+    }
+
     #[inline]
     fn parse(nibble: u8) -> Result<Self, Violation> {
         Ok(match nibble {
@@ -83,7 +93,9 @@ impl Header {
     /// is not in its shortest form or has its top bit set.
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, Violation> {
-        let Some(&first) = bytes.first() else { return Ok(None) };
+        let Some(&first) = bytes.first() else {
+            return Ok(None);
+        };
         if first & (RSV2 | RSV3) != 0 {
             return Err(Violation::protocol("a reserved bit is set"));
         }
@@ -92,7 +104,9 @@ impl Header {
         if opcode.is_control() && (!fin || rsv1) {
             return Err(Violation::protocol("control frame is fragmented or compressed"));
         }
-        let Some(&second) = bytes.get(1) else { return Ok(None) };
+        let Some(&second) = bytes.get(1) else {
+            return Ok(None);
+        };
         let short = second & 0x7F;
         if opcode.is_control() && usize::from(short) > limits::CONTROL {
             return Err(Violation::protocol("control frame of more than 125 bytes"));
@@ -154,12 +168,7 @@ pub fn encode(kind: Kind, payload: &[u8], out: &mut Vec<u8>) {
 /// [`Agreed::takes_shared_frames`](crate::deflate::Agreed::takes_shared_frames) is true.
 ///
 /// Returns false, and appends nothing, when compression would not make the frame smaller.
-pub fn encode_compressed(
-    kind: Kind,
-    payload: &[u8],
-    codec: &mut Codec,
-    out: &mut Vec<u8>,
-) -> bool {
+pub fn encode_compressed(kind: Kind, payload: &[u8], codec: &mut Codec, out: &mut Vec<u8>) -> bool {
     let packed = codec.deflate(deflate::LEVEL, deflate::SHARED_WINDOW_BITS, payload, true);
     let smaller = packed.len() < payload.len();
     if smaller {
@@ -170,14 +179,7 @@ pub fn encode_compressed(
 
 /// Append a whole frame, its payload masked if there is a key.
 #[inline]
-pub(crate) fn write(
-    opcode: Opcode,
-    rsv1: bool,
-    fin: bool,
-    mask: Option<[u8; 4]>,
-    payload: &[u8],
-    out: &mut Vec<u8>,
-) {
+pub(crate) fn write(opcode: Opcode, rsv1: bool, fin: bool, mask: Option<[u8; 4]>, payload: &[u8], out: &mut Vec<u8>) {
     out.reserve(Header::MAX + payload.len());
     Header { fin, rsv1, opcode, mask, length: payload.len() as u64 }.write(out);
     let start = out.len();
@@ -196,3 +198,41 @@ const MASKED: u8 = 0x80;
 const LENGTH_16: u8 = 126;
 /// The short length that says: the length follows in 64 bits.
 const LENGTH_64: u8 = 127;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_written_header_is_read_back() {
+        for length in [0, 125, 126, 65535, 65536, i64::MAX as u64] {
+            for mask in [None, Some([1, 2, 3, 4])] {
+                let header = Header { fin: true, rsv1: true, opcode: Opcode::Text, mask, length };
+                let mut bytes = Vec::new();
+                header.write(&mut bytes);
+                assert!(bytes.len() <= Header::MAX);
+                assert_eq!(Header::parse(&bytes), Ok(Some((header, bytes.len()))));
+                for cut in 0..bytes.len() {
+                    assert_eq!(Header::parse(&bytes[..cut]), Ok(None), "{cut} bytes");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_first_byte_is_read_or_refused() {
+        for first in 0..=u8::MAX {
+            let result = Header::parse(&[first, 0]);
+            let known = matches!(first & 0x0F, 0..=2 | 8..=10) && first & (RSV2 | RSV3) == 0;
+            let whole = first & 0x08 == 0 || first & (FIN | RSV1) == FIN;
+            assert_eq!(result.is_ok(), known && whole, "{first:#x}");
+        }
+    }
+
+    #[test]
+    fn a_frame_for_all_is_not_masked() {
+        let mut out = Vec::new();
+        encode(Kind::Text, b"hi", &mut out);
+        assert_eq!(out, b"\x81\x02hi");
+    }
+}

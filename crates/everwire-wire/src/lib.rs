@@ -5,6 +5,24 @@
 //! [`Connection::send`] and its siblings, and writes that buffer whenever it likes. The opening
 //! handshake is in [`handshake`]; everything after it is in [`connection`].
 //!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use everwire_wire::{Codec, Connection, Event, Kind, Role, Settings};
+//!
+//! let settings = |role| Settings { role, max_message: 1 << 20, deflate: None };
+//! let mut client = Connection::new(settings(Role::Client));
+//! let mut server = Connection::new(settings(Role::Server));
+//! let (mut codec, mut wire) = (Codec::new(), Vec::new());
+//!
+//! client.send(Kind::Text, b"hello", &mut codec, &mut wire)?;
+//! let (used, event) = server.receive(&mut wire, &mut codec)?;
+//! assert_eq!(used, wire.len());
+//! let Some(Event::Message { kind: Kind::Text, payload }) = event else { panic!() };
+//! assert_eq!(payload.bytes(&wire), b"hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Nothing that a peer sends can make this crate panic, recurse, or allocate more than a small
 //! multiple of the bytes which that peer has really sent (or of what they inflate to, up to the
 //! limit on messages).
@@ -14,21 +32,24 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`limits`] | every number that bounds something, with its unit and reason |
-//! | [`close`] | close codes, and the payload of a close frame |
-//! | [`error`] | what a peer did wrong, and what a caller may not send |
-//! | [`mask`] | masking keys and the XOR |
+//! | [`code`] | the status codes of close frames |
 //! | [`utf8`] | UTF-8 that arrives in pieces |
+//! | [`error`] | what a peer did wrong, and what a caller may not send |
+//! | [`close`] | the payload of a close frame |
+//! | [`mask`] | masking keys and the XOR |
 //! | [`deflate`] | permessage-deflate: negotiation, inflating, deflating |
 //! | [`codec`] | what the connections of one shard share |
 //! | [`message`] | the kinds of messages, and where their payloads are |
 //! | [`frame`] | frame headers, and whole frames for broadcasts |
 //! | [`event`] | what a connection tells its driver |
+//! | `assembly` | a message of which only a part has come |
 //! | [`connection`] | the state of one connection, both directions |
 //! | [`handshake`] | the HTTP heads that come before the first frame |
 
 #![forbid(unsafe_code)]
 
 pub mod close;
+pub mod code;
 pub mod codec;
 pub mod connection;
 pub mod deflate;

@@ -55,7 +55,7 @@ pub const FINAL_BLOCKS: usize = 1024;
 pub const SPARE_INFLATERS: usize = 4;
 
 /// Bytes of memory that an inflater takes: its window, and tables.
-pub const INFLATER: usize = 44 * 1024;
+pub const INFLATER: usize = 47 * 1024;
 
 /// Bytes of compressed output that a codec keeps allocated between messages.
 pub const SPARE_OUTPUT: usize = 256 * 1024;

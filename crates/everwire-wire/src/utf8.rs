@@ -74,17 +74,17 @@ mod tests {
     #[test]
     fn an_error_is_seen_at_its_first_byte() {
         let cases: [&[u8]; 12] = [
-            b"\x80",             // a continuation byte alone
-            b"\xc0",             // overlong forms
+            b"\x80", // a continuation byte alone
+            b"\xc0", // overlong forms
             b"\xc1",
             b"\xe0\x9f",
             b"\xf0\x8f",
-            b"\xed\xa0",         // surrogates
+            b"\xed\xa0", // surrogates
             b"\xed\xbf",
-            b"\xf4\x90",         // beyond U+10FFFF
+            b"\xf4\x90", // beyond U+10FFFF
             b"\xf5",
             b"\xff",
-            b"\xe2\x28",         // not a continuation byte
+            b"\xe2\x28", // not a continuation byte
             b"\xf0\x9f\x98\x28",
         ];
         for length in [0, 1, 63, 64, 200] {

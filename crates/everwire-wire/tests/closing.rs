@@ -4,8 +4,7 @@ mod wire;
 
 use everwire_wire::{Codec, Connection, Kind, SendError, State, Violation};
 use wire::{
-    BINARY, CLOSE, CONTINUATION, FIN, Listener, PING, Seen, TEXT, client, expect, masked, ping,
-    server, text, unmasked,
+    BINARY, CLOSE, CONTINUATION, FIN, Listener, PING, Seen, TEXT, client, expect, masked, ping, server, text, unmasked,
 };
 
 /// A connection with a buffer for what it says.
@@ -184,10 +183,8 @@ mod rfc6455_7_1_closing {
     fn failing_sends_the_code_and_ignores_the_rest() {
         let mut speaker = Speaker::server();
         let mut bad = unmasked(FIN | BINARY, b"x");
-        let violation = speaker
-            .connection
-            .receive(&mut bad, &mut speaker.codec)
-            .expect_err("frames of clients are masked");
+        let violation =
+            speaker.connection.receive(&mut bad, &mut speaker.codec).expect_err("frames of clients are masked");
         speaker.connection.fail(&violation, &mut speaker.codec, &mut speaker.out);
         speaker.fail(1007, "a second time");
         assert_eq!(speaker.out, unmasked(FIN | CLOSE, &close_frame(1002, &violation.reason)));

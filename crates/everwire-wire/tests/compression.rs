@@ -5,8 +5,8 @@ mod wire;
 use everwire_wire::deflate::Agreed;
 use everwire_wire::{Kind, Role, Settings, frame};
 use wire::{
-    BINARY, CONTINUATION, FIN, Listener, PING, RSV1, Seen, TEXT, agreed, binary, expect, masked,
-    ping, server, settings, text,
+    BINARY, CONTINUATION, FIN, Listener, PING, RSV1, Seen, TEXT, agreed, binary, expect, masked, ping, server,
+    settings, text,
 };
 use zlib_rs::{Deflate, DeflateFlush};
 
@@ -17,11 +17,7 @@ fn compressing() -> Settings {
 }
 
 fn with_takeover() -> Settings {
-    let agreed = Agreed {
-        our_no_context_takeover: false,
-        peer_no_context_takeover: false,
-        ..agreed()
-    };
+    let agreed = Agreed { our_no_context_takeover: false, peer_no_context_takeover: false, ..agreed() };
     settings(Role::Server, Some(agreed))
 }
 
@@ -62,8 +58,7 @@ mod rfc7692_6_rsv1 {
     #[test]
     fn rsv1_on_a_continuation_is_refused() {
         for first in [TEXT, TEXT | RSV1] {
-            let input =
-                [masked(first, b"\0"), masked(FIN | RSV1 | CONTINUATION, b"\0")].concat();
+            let input = [masked(first, b"\0"), masked(FIN | RSV1 | CONTINUATION, b"\0")].concat();
             expect(compressing(), &input, &[Seen::Failed(1002)]);
         }
     }
@@ -90,8 +85,7 @@ mod rfc7692_7_2_2_decompression {
 
     #[test]
     fn fragments_of_a_compressed_message_are_one_stream() {
-        let input =
-            [masked(RSV1 | TEXT, &HELLO[..3]), masked(FIN | CONTINUATION, &HELLO[3..])].concat();
+        let input = [masked(RSV1 | TEXT, &HELLO[..3]), masked(FIN | CONTINUATION, &HELLO[3..])].concat();
         expect(compressing(), &input, &[text("Hello")]);
     }
 
@@ -199,10 +193,7 @@ mod rfc7692_7_2_3_examples {
 
     #[test]
     fn without_takeover_the_window_is_gone() {
-        let input = [
-            masked(FIN | RSV1 | TEXT, HELLO),
-            masked(FIN | RSV1 | TEXT, b"\xf2\x00\x11\x00\x00"),
-        ];
+        let input = [masked(FIN | RSV1 | TEXT, HELLO), masked(FIN | RSV1 | TEXT, b"\xf2\x00\x11\x00\x00")];
         expect(compressing(), &input.concat(), &[text("Hello"), Seen::Failed(1007)]);
     }
 
@@ -251,8 +242,7 @@ mod rfc7692_7_2_3_4_final_blocks {
         let reference = b"\xf2\x00\x11\x00\x00"; // refers five bytes back
         let payload = [FINAL_HELLO, reference].concat();
         expect(compressing(), &masked(FIN | RSV1 | TEXT, &payload), &[text("HelloHello")]);
-        let input =
-            [masked(FIN | RSV1 | TEXT, FINAL_HELLO), masked(FIN | RSV1 | TEXT, reference)].concat();
+        let input = [masked(FIN | RSV1 | TEXT, FINAL_HELLO), masked(FIN | RSV1 | TEXT, reference)].concat();
         expect(with_takeover(), &input, &[text("Hello"), text("Hello")]);
     }
 
@@ -288,11 +278,7 @@ mod rfc7692_7_1_1_takeover {
     #[test]
     fn messages_may_refer_a_whole_window_back() {
         for window_bits in [9, 12, 15] {
-            let agreed = Agreed {
-                peer_no_context_takeover: false,
-                peer_window_bits: window_bits,
-                ..agreed()
-            };
+            let agreed = Agreed { peer_no_context_takeover: false, peer_window_bits: window_bits, ..agreed() };
             let mut peer = Peer(Deflate::new(9, false, window_bits));
             let mut listener = Listener::new(settings(Role::Server, Some(agreed)));
             let mut expected = Vec::new();
@@ -352,12 +338,7 @@ mod rfc7692_7_2_1_compression {
     fn every_agreement() -> impl Iterator<Item = Agreed> {
         [true, false].into_iter().flat_map(|our_no_context_takeover| {
             [9, 12, 15].into_iter().flat_map(move |our_window_bits| {
-                [1, 2, 9].map(|level| Agreed {
-                    our_no_context_takeover,
-                    our_window_bits,
-                    level,
-                    ..agreed()
-                })
+                [1, 2, 9].map(|level| Agreed { our_no_context_takeover, our_window_bits, level, ..agreed() })
             })
         })
     }

@@ -4,8 +4,8 @@ mod wire;
 
 use everwire_wire::{Role, Settings};
 use wire::{
-    BINARY, CLOSE, CONTINUATION, FIN, Listener, PING, PONG, RSV1, Seen, TEXT, binary, client,
-    expect, masked, ping, server, text, unmasked,
+    BINARY, CLOSE, CONTINUATION, FIN, Listener, PING, PONG, RSV1, Seen, TEXT, binary, client, expect, masked, ping,
+    server, text, unmasked,
 };
 
 mod rfc6455_5_1_overview {
@@ -111,11 +111,7 @@ mod rfc6455_5_4_fragmentation {
 
     #[test]
     fn fragments_are_joined() {
-        let input = [
-            masked(TEXT, b"one "),
-            masked(CONTINUATION, b"two "),
-            masked(FIN | CONTINUATION, b"three"),
-        ];
+        let input = [masked(TEXT, b"one "), masked(CONTINUATION, b"two "), masked(FIN | CONTINUATION, b"three")];
         expect(server(), &input.concat(), &[text("one two three")]);
     }
 
@@ -223,8 +219,7 @@ mod rfc6455_8_1_invalid_utf8 {
 
     #[test]
     fn text_that_is_not_utf8_is_refused() {
-        let cases: [&[u8]; 6] =
-            [b"\x80", b"abc\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x28"];
+        let cases: [&[u8]; 6] = [b"\x80", b"abc\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x28"];
         for case in cases {
             for front in ["", "a", &"b".repeat(100)] {
                 let payload = [front.as_bytes(), case].concat();

@@ -4,8 +4,8 @@ mod wire;
 
 use everwire_wire::{Connection, Event, Kind, Payload, Role, Settings, limits};
 use wire::{
-    BINARY, CLOSE, CONTINUATION, FIN, Listener, PING, RSV1, Seen, TEXT, agreed, binary, client,
-    masked, ping, server, settings, text, unmasked,
+    BINARY, CLOSE, CONTINUATION, FIN, Listener, PING, RSV1, Seen, TEXT, agreed, binary, client, masked, ping, server,
+    settings, text, unmasked,
 };
 
 mod window {

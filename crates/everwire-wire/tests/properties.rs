@@ -7,7 +7,7 @@ use everwire_wire::{Codec, Connection, Kind, Role, Settings, mask, utf8};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use wire::script::{self, any_cut_is_seen_alike, mirrored};
-use wire::{Listener, RSV1, Seen, agreed, masked, ping};
+use wire::{Listener, RSV1, Seen, masked, ping};
 
 /// Payloads of every length form, text as often as not.
 fn payload() -> impl Strategy<Value = Vec<u8>> {
@@ -28,11 +28,7 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
         4 => Just(0x81 | RSV1), 2 => Just(0x01 | RSV1),
     ];
     (first, payload()).prop_map(|(first, payload)| {
-        if first & 0x08 != 0 {
-            masked(first, &payload[..payload.len().min(125)])
-        } else {
-            masked(first, &payload)
-        }
+        if first & 0x08 != 0 { masked(first, &payload[..payload.len().min(125)]) } else { masked(first, &payload) }
     })
 }
 

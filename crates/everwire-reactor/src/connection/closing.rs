@@ -20,6 +20,8 @@ pub(crate) struct Closing {
     pub since: Millis,
     /// What came of the body of an answer that refused our handshake.
     pub body: Vec<u8>,
+    /// Bytes that this body is to have.
+    pub wanted: usize,
     /// What to do with the socket once everything is written.
     pub then: Then,
 }
@@ -125,15 +127,17 @@ impl Conn {
 
     /// The event that says how it ended.
     pub fn last_event(self, id: Id, metrics: &mut Metrics) -> Event {
+        let client = self.address();
         let closing = self.closing.map(|closing| *closing).unwrap_or_default();
+        let (request, response) = match self.head {
+            Some(Head::Request(request)) => (Some(request), None),
+            Some(Head::Response(response)) => (None, Some(response)),
+            None => (None, None),
+        };
         if self.flags.opened {
             metrics.closed += 1;
-            return Event::Closed(id, Box::new(closing.ending));
+            return Event::Closed(id, Box::new(Ending { request, client, ..closing.ending }));
         }
-        let response = match self.head {
-            Some(Head::Response(response)) => Some(response),
-            _ => None,
-        };
         let cause = closing.ending.cause.unwrap_or(Cause::Eof);
         Event::Failed(id, Box::new(Failure { listener: self.listener, cause, response, body: closing.body }))
     }

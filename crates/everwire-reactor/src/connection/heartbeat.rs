@@ -125,7 +125,7 @@ impl Conn {
                 let idle = deadlines.idle.map(|limit| self.clock.message + millis(limit));
                 [self.pong_deadline(), self.ping_due(), idle].into_iter().flatten().min()
             }
-            Phase::Lingering | Phase::Over => None,
+            Phase::Refused | Phase::Lingering | Phase::Over => None,
         }
     }
 
@@ -161,7 +161,7 @@ impl Conn {
         match self.phase {
             Phase::Opening(_) | Phase::Asking => self.on_open_timeout(id, ws),
             Phase::Open(_) => self.on_beat(id, ws),
-            Phase::Lingering | Phase::Over => {}
+            Phase::Refused | Phase::Lingering | Phase::Over => {}
         }
     }
 

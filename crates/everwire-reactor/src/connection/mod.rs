@@ -20,7 +20,7 @@ pub(crate) use heartbeat::Clock;
 pub(crate) use opening::Opening;
 pub use writing::Refused;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use everwire_wire as wire;
@@ -42,6 +42,8 @@ pub(crate) enum Phase {
     Opening(Box<Opening>),
     /// A server's request waits for the application's decision.
     Asking,
+    /// A client's handshake was refused; the answer's body is still coming.
+    Refused,
     /// Frames.
     Open(wire::Connection),
     /// The last output is leaving; input is discarded until the peer hangs up.
@@ -96,6 +98,8 @@ pub(crate) struct Flags {
     pub ended: bool,
     /// Nothing comes after the stash: TLS or the outside driver said so.
     pub finished: bool,
+    /// An outside driver was told to stop, because enough waits in the stash.
+    pub sated: bool,
     /// The application does not take messages.
     pub paused: bool,
     /// On the shard's ready list.
@@ -138,6 +142,15 @@ impl Conn {
             held: 0,
             flags: Flags { proxy, ..Flags::default() },
         }
+    }
+
+    /// Where the client is, as far as proxies can be trusted. The port is the peer's: proxies do not tell another.
+    pub fn address(&self) -> Option<SocketAddr> {
+        let port = match self.peer {
+            Peer::Tcp(address) => address.port(),
+            Peer::Local => 0,
+        };
+        self.client.map(|address| SocketAddr::new(address, port))
     }
 
     pub fn is_over(&self) -> bool {
@@ -217,7 +230,7 @@ impl Conn {
     fn wake_for_output(&mut self, id: Id, ws: &mut Workspace) {
         if !self.flags.dirty {
             self.flags.dirty = true;
-            ws.dirty.push(id);
+            ws.dirty.push_back(id);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use everwire_wire as wire;
 use everwire_wire::handshake::{
-    Acceptance, BadField, HeadReader, Limits as HeadLimits, Malformed, Offer, Refusal, Rejected, Request, Response,
+    Acceptance, BadField, Body, HeadReader, Limits as HeadLimits, Malformed, Offer, Refusal, Rejected, Request, Response,
     Upgrade, forwarded, proxy, write_accept, write_response,
 };
 use everwire_wire::{Role, deflate};
@@ -18,6 +18,9 @@ use crate::settings::Origins;
 use crate::slots::Id;
 use crate::socket::Peer;
 use crate::workspace::Workspace;
+
+/// Bytes that are kept of the body of an answer that refused our handshake.
+const BODY: usize = 64 * 1024;
 
 /// A head that is still arriving.
 #[derive(Default)]
@@ -278,11 +281,32 @@ impl Conn {
 
     fn on_rejected(&mut self, response: Option<Response>, rejected: Rejected, ws: &mut Workspace) {
         ws.metrics.refused += 1;
+        let wanted = match response.as_ref().map(Response::body) {
+            Some(Body::Length(length)) => length.min(BODY as u64) as usize,
+            Some(Body::UntilClose) => BODY,
+            Some(Body::Coded) | None => 0,
+        };
         self.head = response.map(Head::Response);
-        self.end(Some(match rejected {
-            Rejected::Status(status) => Cause::Refused(status, String::new()),
-            Rejected::Invalid(text) => Cause::Protocol(text),
-        }));
+        match rejected {
+            Rejected::Status(status) => {
+                let closing = self.closing.get_or_insert_default();
+                closing.ending.cause = Some(Cause::Refused(status, String::new()));
+                closing.since = ws.now;
+                closing.wanted = wanted;
+                self.phase = if wanted == 0 { Phase::Over } else { Phase::Refused };
+            }
+            Rejected::Invalid(text) => self.end(Some(Cause::Protocol(text))),
+        }
+    }
+
+    /// Takes the body of an answer that refused our handshake: it often says why.
+    pub(super) fn take_body(&mut self, input: &[u8]) {
+        let closing = self.closing.get_or_insert_default();
+        let left = closing.wanted - closing.body.len();
+        closing.body.extend_from_slice(&input[..left.min(input.len())]);
+        if closing.body.len() == closing.wanted {
+            self.phase = Phase::Over;
+        }
     }
 
     fn open(&mut self, id: Id, deflate: Option<deflate::Agreed>, ws: &mut Workspace) {

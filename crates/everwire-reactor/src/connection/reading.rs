@@ -2,10 +2,12 @@
 
 use std::io::ErrorKind;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use everwire_wire as wire;
 use everwire_wire::{Control, State};
 
+use super::closing::Then;
 use super::{Conn, Line, Phase};
 use crate::event::{Cause, Event, Payload};
 use crate::slots::Id;
@@ -13,6 +15,10 @@ use crate::workspace::{KEPT, READ, Workspace};
 
 /// Messages that one connection may hand out in a row before others have their turn.
 const TURN: usize = 64;
+/// Compressed input that is inflated in one step: at deflate's best ratio, four megabytes.
+const SLICE: usize = 4 * 1024;
+/// How long one connection may inflate before others have their turn.
+const INFLATING: Duration = Duration::from_micros(250);
 
 impl Conn {
     /// Takes one read's worth of input and turns it into events.
@@ -29,11 +35,14 @@ impl Conn {
         self.account();
     }
 
-    /// Takes bytes that an outside driver read; nothing more comes after the last.
-    pub fn feed(&mut self, bytes: &[u8], last: bool) {
+    /// Takes bytes that an outside driver read; nothing more comes after the last. Whether so much waits that the driver is
+    /// to stop; [`Event::Hungry`] tells when it is to go on.
+    pub fn feed(&mut self, bytes: &[u8], last: bool) -> bool {
         self.stash.extend_from_slice(bytes);
         self.flags.finished |= last;
+        self.flags.sated |= self.stash.len() > READ;
         self.account();
+        self.flags.sated
     }
 
     /// Hands input out in parts as it comes, or in whole messages again.
@@ -63,6 +72,9 @@ impl Conn {
         self.take(id, start..start + piece, ws);
         if !matches!(self.phase, Phase::Lingering | Phase::Over) {
             self.stash.extend_from_slice(&stash[piece..]);
+        }
+        if self.stash.is_empty() && std::mem::take(&mut self.flags.sated) {
+            ws.events.push(Event::Hungry(id));
         }
     }
 
@@ -146,20 +158,23 @@ impl Conn {
         match self.phase {
             Phase::Asking => self.stash.extend_from_slice(&ws.scratch[input]),
             Phase::Open(_) => self.take_frames(id, input, ws),
+            Phase::Refused => self.take_body(&ws.scratch[input]),
             Phase::Opening(_) | Phase::Lingering | Phase::Over => {}
         }
     }
 
     fn take_frames(&mut self, id: Id, mut input: Range<usize>, ws: &mut Workspace) {
         let mut count = 0;
+        let inflating = matches!(&self.phase, Phase::Open(wire) if wire.deflate().is_some()).then(Instant::now);
         while !input.is_empty() {
             let Phase::Open(wire) = &mut self.phase else { return };
-            if count == TURN {
+            if count == TURN || inflating.is_some_and(|since| since.elapsed() > INFLATING) {
                 self.stash.extend_from_slice(&ws.scratch[input]);
                 return;
             }
-            match wire.receive(&mut ws.scratch[input.clone()], &mut ws.codec) {
-                Ok((_, None)) => return,
+            let end = if inflating.is_some() { input.end.min(input.start + SLICE) } else { input.end };
+            match wire.receive(&mut ws.scratch[input.start..end], &mut ws.codec) {
+                Ok((_, None)) => input.start = end,
                 Ok((used, Some(event))) => {
                     self.on_event(id, event, input.start, ws);
                     input.start += used;
@@ -228,6 +243,12 @@ impl Conn {
             Phase::Lingering => true,
             _ => false,
         };
+        if complete && self.output_len() > 0 {
+            // Who closed one direction still listens in the other: the answer leaves first.
+            self.flags.finished = false;
+            self.closing.get_or_insert_default().then = Then::Drop;
+            return;
+        }
         self.end(if complete { None } else { Some(Cause::Eof) });
     }
 }

@@ -1,7 +1,7 @@
 //! What a driver tells a shard to do.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -112,17 +112,27 @@ impl Shard {
         nonce
     }
 
-    /// Hands bytes over that an outside driver read; `last` if nothing comes after them.
-    pub fn feed(&mut self, id: Id, bytes: &[u8], last: bool) {
-        if let Some(conn) = self.conns.get_mut(id) {
-            conn.feed(bytes, last);
-        }
+    /// Hands bytes over that an outside driver read; `last` if nothing comes after them. True if the driver is to stop reading
+    /// until [`Event::Hungry`](crate::Event::Hungry).
+    pub fn feed(&mut self, id: Id, bytes: &[u8], last: bool) -> bool {
+        let is_sated = self.conns.get_mut(id).is_some_and(|conn| conn.feed(bytes, last));
         self.make_ready(id);
+        is_sated
+    }
+
+    /// Whether there are connections with output for an outside driver.
+    pub fn has_outside(&self) -> bool {
+        !self.outside.is_empty()
     }
 
     /// Connections whose bytes an outside driver writes, with output to [take](Shard::take_output).
     pub fn take_outside(&mut self) -> Vec<Id> {
         std::mem::take(&mut self.outside)
+    }
+
+    /// Puts a connection back on that list: its driver takes output again.
+    pub fn unblock_outside(&mut self, id: Id) {
+        self.outside.push(id);
     }
 
     /// The output of such a connection, and whether it is to be closed once that is written.
@@ -197,10 +207,11 @@ impl Shard {
     /// Begins the closing handshake; one that goes on already is not begun again.
     pub fn close(&mut self, id: Id, close: Option<(u16, &str)>) -> Result<(), SendError> {
         self.ws.now = self.millis(Instant::now());
-        match self.conns.get_mut(id) {
-            Some(conn) => conn.close(id, close, &mut self.ws),
-            None => Err(SendError::Closing),
-        }
+        let conn = self.conns.get_mut(id).ok_or(SendError::Closing)?;
+        conn.close(id, close, &mut self.ws)?;
+        // The peer's close frame comes behind what it sent before.
+        self.resume(id);
+        Ok(())
     }
 
     /// Ends a connection without a closing handshake.
@@ -266,8 +277,8 @@ impl Shard {
     }
 
     /// The client's address, as far as proxies can be trusted.
-    pub fn client(&self, id: Id) -> Option<IpAddr> {
-        self.conns.get(id)?.client
+    pub fn client(&self, id: Id) -> Option<SocketAddr> {
+        self.conns.get(id)?.address()
     }
 
     /// The descriptor of a connection's socket, if it has one.
@@ -292,6 +303,13 @@ impl Shard {
             Head::Request(request) => Some(request),
             Head::Response(_) => None,
         }
+    }
+
+    /// The extensions that such a request agrees on with us, as the response names them.
+    pub fn extension(&self, id: Id) -> Option<String> {
+        let upgrade = self.request(id)?.upgrade().ok()?;
+        let config = self.conns.get(id)?.settings.deflate.as_ref()?;
+        upgrade.deflate(config).map(|(_, extension)| extension)
     }
 
     /// The response that a client's connection began with.

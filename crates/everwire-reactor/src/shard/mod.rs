@@ -41,6 +41,8 @@ pub struct Shard {
     /// Connections whose bytes an outside driver writes, with output to take.
     outside: Vec<Id>,
     began: Instant,
+    /// The process that made it: a forked child has copies of the sockets, and must leave the connections alone.
+    process: u32,
 }
 
 impl Shard {
@@ -58,6 +60,7 @@ impl Shard {
             retry: None,
             outside: Vec::new(),
             began: Instant::now(),
+            process: std::process::id(),
         })
     }
 
@@ -138,6 +141,9 @@ impl Shard {
 
 impl Drop for Shard {
     fn drop(&mut self) {
+        if self.process != std::process::id() {
+            return;
+        }
         for (_, conn) in self.conns.iter() {
             self.hang_up(conn);
         }

@@ -16,6 +16,8 @@ use crate::workspace::SCRATCH;
 
 /// Events after which a batch is full: dispatching them keeps a 1 ms timer within its millisecond.
 const BATCH: usize = 64;
+/// Connections that are written to between two looks at the clock.
+const FLUSH: usize = 16;
 /// How often to look again when memory is short.
 const SHORT: Millis = 50;
 
@@ -47,7 +49,7 @@ impl Shard {
             }
             if readiness.writable && !conn.flags.dirty {
                 conn.flags.dirty = true;
-                ws.dirty.push(id);
+                ws.dirty.push_back(id);
             }
         }
         Ok(())
@@ -80,24 +82,40 @@ impl Shard {
 
     /// Writes what connections have to say; what their sockets do not take now leaves when they do.
     pub fn flush(&mut self) {
-        while let Some(id) = self.ws.dirty.pop() {
+        while let Some(id) = self.ws.dirty.pop_front() {
             self.flush_one(id);
         }
     }
 
-    /// Writes what one connection has to say.
-    pub fn flush_one(&mut self, id: Id) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
+    /// The same, until time is up; at least [`FLUSH`] connections have their turn. Who waits longer gets more in one write.
+    pub fn flush_until(&mut self, until: Instant) {
+        let mut count = 0;
+        while let Some(id) = self.ws.dirty.pop_front() {
+            // Those that were written to at once are still on the list, and cost nothing.
+            count += usize::from(self.flush_one(id));
+            if count == FLUSH {
+                count = 0;
+                if Instant::now() >= until {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Writes what one connection has to say; false if it has nothing.
+    pub fn flush_one(&mut self, id: Id) -> bool {
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.flags.dirty) else { return false };
         if let Line::Outside = conn.line {
             conn.flags.dirty = false;
             self.outside.push(id);
-            return;
+            return true;
         }
         let (poller, ws) = (&self.poller, &mut self.ws);
         if catch_unwind(AssertUnwindSafe(|| conn.flush(id, poller, ws))).is_err() {
             conn.on_defect(id, ws);
         }
         self.collect_over(id);
+        true
     }
 
     /// Deals with every deadline that has come. `late` is by how long this turn was late: peers are not blamed for that time.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::progress::{Progress, Rest, take_header};
 use super::{Connection, Role};
 use crate::assembly::Assembly;
 use crate::close;
@@ -12,24 +13,6 @@ use crate::frame::{Header, Opcode};
 use crate::mask;
 use crate::message::{Kind, Payload};
 use crate::utf8;
-
-/// Where in a frame the input ended.
-pub(super) enum Progress {
-    /// Within a header, of which these bytes have come.
-    Head { bytes: [u8; Header::MAX], len: u8 },
-    /// Within the payload.
-    Payload(Rest),
-}
-
-/// What is still to come of a frame.
-#[derive(Clone, Copy)]
-pub(super) struct Rest {
-    length: u64,
-    /// Rotated, so that its first byte is for the next byte of payload.
-    mask: Option<[u8; 4]>,
-    opcode: Opcode,
-    fin: bool,
-}
 
 impl Connection {
     /// Take one event from the front of `input`, which is unmasked in place.
@@ -47,11 +30,7 @@ impl Connection {
     /// at the first byte that shows it. [`fail`](Self::fail) the connection then: later input is
     /// ignored, as it is after the peer's close frame.
     #[inline]
-    pub fn receive(
-        &mut self,
-        input: &mut [u8],
-        codec: &mut Codec,
-    ) -> Result<(usize, Option<Event>), Violation> {
+    pub fn receive(&mut self, input: &mut [u8], codec: &mut Codec) -> Result<(usize, Option<Event>), Violation> {
         let result = self.take_event(input, codec);
         if result.is_err() {
             self.stop_listening();
@@ -66,12 +45,13 @@ impl Connection {
     /// the frame claims. Absent while streaming. Report what was read with
     /// [`filled`](Self::filled); [`receive`](Self::receive) may be used instead at any time.
     pub fn window(&mut self) -> Option<&mut [u8]> {
-        let Progress::Payload(rest) = &self.progress else { return None };
+        let Progress::Payload(rest) = &self.progress else {
+            return None;
+        };
         if rest.opcode.is_control() || self.is_streaming || self.is_deaf() {
             return None;
         }
-        let claim = usize::try_from(rest.length).unwrap_or(usize::MAX);
-        self.message.as_mut()?.window(claim)
+        self.message.as_mut()?.window(rest.claim())
     }
 
     /// The first `n` bytes of the [`window`](Self::window) were read. They are unmasked, checked,
@@ -123,17 +103,14 @@ impl Connection {
     }
 
     #[inline]
-    fn take_event(
-        &mut self,
-        input: &mut [u8],
-        codec: &mut Codec,
-    ) -> Result<(usize, Option<Event>), Violation> {
+    fn take_event(&mut self, input: &mut [u8], codec: &mut Codec) -> Result<(usize, Option<Event>), Violation> {
         if self.is_deaf() {
             return Ok((input.len(), None));
         }
         if let Some((kind, range)) = self.take_whole(input)? {
             let used = range.end;
-            return Ok((used, Some(Event::Message { kind, payload: Payload::Input(range) })));
+            let payload = Payload::Input(range);
+            return Ok((used, Some(Event::Message { kind, payload })));
         }
         self.take_parts(input, codec)
     }
@@ -147,11 +124,11 @@ impl Connection {
         if self.message.is_some() || !self.progress.is_between_frames() {
             return Ok(None);
         }
-        let Some((header, start)) = Header::parse(input)? else { return Ok(None) };
-        let kind = match header.opcode {
-            Opcode::Text => Kind::Text,
-            Opcode::Binary => Kind::Binary,
-            _ => return Ok(None),
+        let Some((header, start)) = Header::parse(input)? else {
+            return Ok(None);
+        };
+        let Some(kind) = header.opcode.kind() else {
+            return Ok(None);
         };
         let room = input.len() - start;
         if header.length > room.min(self.settings.max_message) as u64
@@ -178,11 +155,7 @@ impl Connection {
     }
 
     /// The long way: anything, beginning and ending anywhere.
-    fn take_parts(
-        &mut self,
-        input: &mut [u8],
-        codec: &mut Codec,
-    ) -> Result<(usize, Option<Event>), Violation> {
+    fn take_parts(&mut self, input: &mut [u8], codec: &mut Codec) -> Result<(usize, Option<Event>), Violation> {
         let mut used = 0;
         loop {
             if let Progress::Head { bytes, len } = &mut self.progress {
@@ -192,18 +165,18 @@ impl Connection {
                 used += read;
                 self.begin_frame(header, codec)?;
             }
-            let Progress::Payload(rest) = &mut self.progress else { continue };
+            let Progress::Payload(rest) = &self.progress else {
+                continue;
+            };
             let start = used;
-            used += usize::try_from(rest.length).map_or(input.len(), |it| it.min(input.len() - start));
+            used += rest.claim().min(input.len() - start);
             let piece = &mut input[start..used];
             if let Some(key) = rest.mask {
                 mask::apply(piece, key, 0);
             }
-            rest.advance(piece.len());
-            let rest = *rest;
-            if rest.length == 0 {
-                self.progress = Progress::START;
-            }
+            let Some(rest) = self.progress.advance(piece.len()) else {
+                continue;
+            };
             let event = self.take_piece(rest, piece, start, codec)?;
             if event.is_some() || rest.length > 0 {
                 return Ok((used, event));
@@ -220,34 +193,27 @@ impl Connection {
                 Role::Client => "frame of a server is masked",
             }));
         }
-        let kind = match opcode {
-            Opcode::Text => Some(Kind::Text),
-            Opcode::Binary => Some(Kind::Binary),
+        let kind = opcode.kind();
+        let fault = match (kind, &self.message) {
+            (Some(_), Some(_)) => Some("new message within a fragmented one"),
+            (None, None) if opcode == Opcode::Continuation => Some("continuation of no message"),
+            (None, _) if rsv1 => Some("RSV1 on a frame that begins no message"),
+            (Some(_), _) if rsv1 && self.settings.deflate.is_none() => Some("RSV1 without an agreed extension"),
             _ => None,
         };
-        match (kind, &self.message) {
-            (Some(_), Some(_)) => {
-                return Err(Violation::protocol("new message within a fragmented one"));
-            }
-            (None, None) if opcode == Opcode::Continuation => {
-                return Err(Violation::protocol("continuation without a message"));
-            }
-            (None, _) if rsv1 => {
-                return Err(Violation::protocol("RSV1 on a frame that begins no message"));
-            }
-            _ => {}
+        if let Some(fault) = fault {
+            return Err(Violation::protocol(fault));
         }
         if let Some(kind) = kind {
-            self.message = Some(Box::new(match (rsv1, self.settings.deflate) {
-                (false, _) => Assembly::new(kind),
-                (true, Some(agreed)) => {
-                    let history = self.contexts.as_mut().map(|it| std::mem::take(&mut it.history));
+            let message = match self.settings.deflate.filter(|_| rsv1) {
+                Some(agreed) => {
+                    let contexts = self.contexts.as_mut();
+                    let history = contexts.map(|it| std::mem::take(&mut it.history));
                     Assembly::compressed(kind, history.unwrap_or_default(), &agreed, codec)
                 }
-                (true, None) => {
-                    return Err(Violation::protocol("RSV1 without an agreed extension"));
-                }
-            }));
+                None => Assembly::new(kind),
+            };
+            self.message = Some(Box::new(message));
         }
         if let Some(message) = self.message.as_ref().filter(|_| !opcode.is_control()) {
             let total = (message.total() as u64).saturating_add(length);
@@ -271,7 +237,9 @@ impl Connection {
         if rest.opcode.is_control() {
             return self.take_control(rest, piece);
         }
-        let Some(message) = self.message.as_deref_mut() else { return Ok(None) };
+        let Some(message) = self.message.as_deref_mut() else {
+            return Ok(None);
+        };
         let fin = rest.ends_message();
         let hands_out = fin || self.is_streaming;
         if hands_out && message.is_empty() && !message.is_compressed() {
@@ -318,20 +286,12 @@ impl Connection {
     }
 
     fn take_filled(&mut self, n: usize) -> Result<Option<Event>, Violation> {
-        if n == 0 {
-            return Ok(None);
-        }
-        let (Progress::Payload(rest), Some(message)) = (&mut self.progress, &mut self.message)
-        else {
+        let (Progress::Payload(rest), Some(message)) = (&self.progress, &mut self.message) else {
+            assert_eq!(n, 0, "there is no window");
             return Ok(None);
         };
         message.fill(n, rest.mask)?;
-        rest.advance(n);
-        let fin = rest.ends_message();
-        if rest.length == 0 {
-            self.progress = Progress::START;
-        }
-        if !fin {
+        if !self.progress.advance(n).is_some_and(|rest| rest.ends_message()) {
             return Ok(None);
         }
         message.check_end()?;
@@ -342,7 +302,9 @@ impl Connection {
 
     /// Hand out the rest of the open message, all of which has come.
     fn end_message(&mut self, codec: &mut Codec) -> Result<Option<Event>, Violation> {
-        let Some(mut message) = self.message.take() else { return Ok(None) };
+        let Some(mut message) = self.message.take() else {
+            return Ok(None);
+        };
         message.check_end()?;
         let event = message.hand_out(true);
         let keeps = self.settings.deflate.is_some_and(|it| !it.peer_no_context_takeover);
@@ -356,54 +318,5 @@ impl Connection {
     #[inline]
     fn expects_mask(&self) -> bool {
         self.settings.role == Role::Server
-    }
-}
-
-impl Progress {
-    /// Between two frames.
-    pub(super) const START: Self = Self::Head { bytes: [0; Header::MAX], len: 0 };
-
-    #[inline]
-    fn is_between_frames(&self) -> bool {
-        matches!(self, Self::Head { len: 0, .. })
-    }
-}
-
-impl Rest {
-    /// `n` more bytes of the payload have come.
-    fn advance(&mut self, n: usize) {
-        self.length -= n as u64;
-        if let Some(key) = &mut self.mask {
-            key.rotate_left(n % 4);
-        }
-    }
-
-    /// Whether nothing of the message comes any more.
-    fn ends_message(&self) -> bool {
-        self.fin && self.length == 0
-    }
-}
-
-/// Complete the header of which `len` bytes were kept in `kept`. Returns it, and how many bytes of
-/// `input` it took; `None`: all of them, and it is still not whole.
-fn take_header(
-    kept: &mut [u8; Header::MAX],
-    len: &mut u8,
-    input: &[u8],
-) -> Result<Option<(Header, usize)>, Violation> {
-    if *len == 0
-        && let Some(found) = Header::parse(input)?
-    {
-        return Ok(Some(found));
-    }
-    let start = usize::from(*len);
-    let more = input.len().min(Header::MAX - start);
-    kept[start..start + more].copy_from_slice(&input[..more]);
-    match Header::parse(&kept[..start + more])? {
-        Some((header, end)) => Ok(Some((header, end - start))),
-        None => {
-            *len += more as u8;
-            Ok(None)
-        }
     }
 }

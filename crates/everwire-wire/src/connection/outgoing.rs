@@ -26,13 +26,7 @@ impl Connection {
     /// # Errors
     /// [`SendError::Closing`], and [`SendError::MidMessage`] while a fragmented message is open.
     #[inline]
-    pub fn send(
-        &mut self,
-        kind: Kind,
-        payload: &[u8],
-        codec: &mut Codec,
-        out: &mut Vec<u8>,
-    ) -> Result<(), SendError> {
+    pub fn send(&mut self, kind: Kind, payload: &[u8], codec: &mut Codec, out: &mut Vec<u8>) -> Result<(), SendError> {
         self.may_send()?;
         if self.is_mid_send() {
             return Err(SendError::MidMessage);
@@ -96,9 +90,7 @@ impl Connection {
             Sending::Message { kind: open, .. } if open != kind => {
                 return Err(SendError::MidMessage);
             }
-            Sending::Message { compressed, .. } => {
-                (Opcode::Continuation, self.settings.deflate.filter(|_| compressed))
-            }
+            Sending::Message { compressed, .. } => (Opcode::Continuation, self.settings.deflate.filter(|_| compressed)),
         };
         let mask = self.next_mask(codec);
         if let Some(agreed) = compression {
@@ -117,12 +109,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`SendError::Closing`], and [`SendError::ControlTooLong`] above 125 bytes.
-    pub fn send_ping(
-        &mut self,
-        payload: &[u8],
-        codec: &mut Codec,
-        out: &mut Vec<u8>,
-    ) -> Result<(), SendError> {
+    pub fn send_ping(&mut self, payload: &[u8], codec: &mut Codec, out: &mut Vec<u8>) -> Result<(), SendError> {
         self.send_control(Opcode::Ping, payload, codec, out)
     }
 
@@ -130,12 +117,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`SendError::Closing`], and [`SendError::ControlTooLong`] above 125 bytes.
-    pub fn send_pong(
-        &mut self,
-        payload: &[u8],
-        codec: &mut Codec,
-        out: &mut Vec<u8>,
-    ) -> Result<(), SendError> {
+    pub fn send_pong(&mut self, payload: &[u8], codec: &mut Codec, out: &mut Vec<u8>) -> Result<(), SendError> {
         self.send_control(Opcode::Pong, payload, codec, out)
     }
 
@@ -185,7 +167,7 @@ impl Connection {
         }
     }
 
-    /// Free the compressor that context takeover keeps, 130–370 KiB; allowed at any time. The next
+    /// Free the compressor that context takeover keeps, 135–370 KiB; allowed at any time. The next
     /// compressed message makes a new one, and cannot refer to earlier messages.
     pub fn free_compressor(&mut self) {
         if let Some(contexts) = &mut self.contexts {
@@ -213,12 +195,7 @@ impl Connection {
         Ok(())
     }
 
-    fn write_close(
-        &mut self,
-        close: Option<(Code, &str)>,
-        codec: &mut Codec,
-        out: &mut Vec<u8>,
-    ) {
+    fn write_close(&mut self, close: Option<(Code, &str)>, codec: &mut Codec, out: &mut Vec<u8>) {
         self.close_sent = true;
         self.free_compressor();
         let mask = self.next_mask(codec);
@@ -233,13 +210,7 @@ impl Connection {
 
     /// Compress a message, or a part of one. Without context takeover no part refers back to
     /// another, so that nothing need be kept between the calls.
-    fn pack<'a>(
-        &mut self,
-        agreed: Agreed,
-        payload: &[u8],
-        fin: bool,
-        codec: &'a mut Codec,
-    ) -> &'a [u8] {
+    fn pack<'a>(&mut self, agreed: Agreed, payload: &[u8], fin: bool, codec: &'a mut Codec) -> &'a [u8] {
         let Agreed { level, our_window_bits, our_no_context_takeover, .. } = agreed;
         if our_no_context_takeover {
             return codec.deflate(level, our_window_bits, payload, fin);

@@ -30,7 +30,7 @@ impl Deflater {
 
     /// Bytes of memory that it takes: a hash table of fixed size, and what grows with the window.
     pub fn memory(&self) -> usize {
-        128 * 1024 + (15 << self.window_bits) / 2
+        131 * 1024 + (15 << self.window_bits) / 2
     }
 
     /// Forget the window.

@@ -33,16 +33,16 @@ const MAX_WINDOW_BITS: u8 = 15;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The server forgets its window after each message (RFC 7692 §7.1.1.1). On by default: a
-    /// kept compressor costs 130–370 KiB a connection, and broadcasts can share frames.
+    /// kept compressor costs 135–370 KiB a connection, and broadcasts can share frames.
     pub server_no_context_takeover: bool,
     /// The client forgets its window after each message (RFC 7692 §7.1.1.2). On by default: a
     /// kept window costs up to 32 KiB a connection.
     pub client_no_context_takeover: bool,
-    /// The server's window is at most 2ⁿ bytes, n in 9–15 (other values
-    /// count as the nearest of these); `None`: 15.
+    /// The server's window is at most 2ⁿ bytes, n in 9–15 (other values count as the nearest of
+    /// these); `None`: 15.
     pub server_max_window_bits: Option<u8>,
-    /// The client's window is at most 2ⁿ bytes, n in 9–15 (other values
-    /// count as the nearest of these); `None`: 15.
+    /// The client's window is at most 2ⁿ bytes, n in 9–15 (other values count as the nearest of
+    /// these); `None`: 15.
     pub client_max_window_bits: Option<u8>,
     /// How hard to compress, 1 (fast) to 9 (small).
     pub level: u8,

@@ -20,10 +20,8 @@ pub fn accept(config: &Config, params: &[(&str, Option<&str>)]) -> Option<(Agree
         offered => config.client_window().min(offered.bits()),
     };
     let agreed = Agreed {
-        our_no_context_takeover: config.server_no_context_takeover
-            || offer.server_no_context_takeover,
-        peer_no_context_takeover: config.client_no_context_takeover
-            || offer.client_no_context_takeover,
+        our_no_context_takeover: config.server_no_context_takeover || offer.server_no_context_takeover,
+        peer_no_context_takeover: config.client_no_context_takeover || offer.client_no_context_takeover,
         our_window_bits,
         peer_window_bits,
         level: config.level,
@@ -66,8 +64,7 @@ pub fn check(config: &Config, params: &[(&str, Option<&str>)]) -> Result<Agreed,
         }
     }
     Ok(Agreed {
-        our_no_context_takeover: config.client_no_context_takeover
-            || response.client_no_context_takeover,
+        our_no_context_takeover: config.client_no_context_takeover || response.client_no_context_takeover,
         peer_no_context_takeover: response.server_no_context_takeover,
         our_window_bits: config.client_window().min(response.client_max_window_bits.bits()),
         peer_window_bits: response.server_max_window_bits.bits(),
@@ -133,17 +130,14 @@ impl Params {
     /// The extension with these parameters, as an element of `Sec-WebSocket-Extensions`.
     fn element(&self) -> String {
         let mut element = NAME.to_owned();
-        for (name, set) in [
-            (SERVER_TAKEOVER, self.server_no_context_takeover),
-            (CLIENT_TAKEOVER, self.client_no_context_takeover),
-        ] {
+        for (name, set) in
+            [(SERVER_TAKEOVER, self.server_no_context_takeover), (CLIENT_TAKEOVER, self.client_no_context_takeover)]
+        {
             if set {
                 element.extend(["; ", name]);
             }
         }
-        for (name, bits) in
-            [(SERVER_BITS, self.server_max_window_bits), (CLIENT_BITS, self.client_max_window_bits)]
-        {
+        for (name, bits) in [(SERVER_BITS, self.server_max_window_bits), (CLIENT_BITS, self.client_max_window_bits)] {
             match bits {
                 Bits::Absent => {}
                 Bits::Unvalued => element.extend(["; ", name]),
@@ -179,9 +173,7 @@ impl Bits {
     fn set(&mut self, value: Option<&str>) -> Option<bool> {
         let bits = match value {
             None => Self::Unvalued,
-            Some(value) => {
-                Self::Value((8..=MAX_WINDOW_BITS).find(|bits| bits.to_string() == value)?)
-            }
+            Some(value) => Self::Value((8..=MAX_WINDOW_BITS).find(|bits| bits.to_string() == value)?),
         };
         Some(std::mem::replace(self, bits) != Self::Absent)
     }
@@ -192,21 +184,13 @@ mod tests {
     use super::*;
 
     fn plain() -> Config {
-        Config {
-            server_no_context_takeover: false,
-            client_no_context_takeover: false,
-            ..Config::default()
-        }
+        Config { server_no_context_takeover: false, client_no_context_takeover: false, ..Config::default() }
     }
 
     #[test]
     fn a_browsers_offer_is_accepted() {
-        let (agreed, response) =
-            accept(&Config::default(), &[(CLIENT_BITS, None)]).expect("accepted");
-        assert_eq!(
-            response,
-            "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
-        );
+        let (agreed, response) = accept(&Config::default(), &[(CLIENT_BITS, None)]).expect("accepted");
+        assert_eq!(response, "permessage-deflate; server_no_context_takeover; client_no_context_takeover");
         assert!(agreed.our_no_context_takeover && agreed.peer_no_context_takeover);
         assert_eq!((agreed.our_window_bits, agreed.peer_window_bits), (15, 15));
     }
@@ -220,18 +204,11 @@ mod tests {
 
     #[test]
     fn the_smaller_window_counts() {
-        let config = Config {
-            server_max_window_bits: Some(12),
-            client_max_window_bits: Some(11),
-            ..plain()
-        };
+        let config = Config { server_max_window_bits: Some(12), client_max_window_bits: Some(11), ..plain() };
         let params = [(SERVER_BITS, Some("10")), (CLIENT_BITS, Some("13"))];
         let (agreed, response) = accept(&config, &params).expect("accepted");
         assert_eq!((agreed.our_window_bits, agreed.peer_window_bits), (10, 11));
-        assert_eq!(
-            response,
-            "permessage-deflate; server_max_window_bits=10; client_max_window_bits=11"
-        );
+        assert_eq!(response, "permessage-deflate; server_max_window_bits=10; client_max_window_bits=11");
     }
 
     #[test]
@@ -280,15 +257,8 @@ mod tests {
             "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
              client_max_window_bits"
         );
-        let config = Config {
-            server_max_window_bits: Some(10),
-            client_max_window_bits: Some(12),
-            ..plain()
-        };
-        assert_eq!(
-            offer(&config),
-            "permessage-deflate; server_max_window_bits=10; client_max_window_bits=12"
-        );
+        let config = Config { server_max_window_bits: Some(10), client_max_window_bits: Some(12), ..plain() };
+        assert_eq!(offer(&config), "permessage-deflate; server_max_window_bits=10; client_max_window_bits=12");
     }
 
     #[test]
@@ -315,11 +285,7 @@ mod tests {
 
     #[test]
     fn a_response_that_was_not_offered_is_an_error() {
-        let config = Config {
-            server_max_window_bits: Some(10),
-            client_max_window_bits: Some(10),
-            ..plain()
-        };
+        let config = Config { server_max_window_bits: Some(10), client_max_window_bits: Some(10), ..plain() };
         let cases: &[&[(&str, Option<&str>)]] = &[
             &[(SERVER_BITS, Some("11"))],
             &[(CLIENT_BITS, Some("11"))],

@@ -1,9 +1,7 @@
 //! Arbitrary bytes as tests: what the property tests and the fuzz targets run.
 
 use everwire_wire::deflate::Agreed;
-use everwire_wire::{
-    Codec, Connection, Event, Kind, Payload, Role, SendError, Settings, State, Violation,
-};
+use everwire_wire::{Codec, Connection, Event, Kind, Payload, Role, SendError, Settings, State, Violation};
 
 use super::{BINARY, CONTINUATION, FIN, Listener, RSV1, Seen, TEXT, agreed, binary, unmasked};
 
@@ -36,7 +34,9 @@ pub fn any_cut_is_seen_alike(settings: Settings, input: &[u8], cuts: &[usize]) {
 
 /// What a peer sends, after a byte of settings and two for the cuts.
 pub fn frames(script: &[u8]) {
-    let [flags, first, second, input @ ..] = script else { return };
+    let [flags, first, second, input @ ..] = script else {
+        return;
+    };
     let cuts = [usize::from(*first), usize::from(*second)];
     any_cut_is_seen_alike(settings(*flags), input, &cuts);
 }
@@ -44,17 +44,15 @@ pub fn frames(script: &[u8]) {
 /// The payload of a compressed message, or one to be compressed, after a byte of settings and two
 /// for the cuts.
 pub fn deflate(script: &[u8]) {
-    let [flags, first, second, payload @ ..] = script else { return };
+    let [flags, first, second, payload @ ..] = script else {
+        return;
+    };
     let agreed = agreement(*flags);
-    let settings =
-        |role, agreed| Settings { role, max_message: 100_000, deflate: Some(agreed) };
+    let settings = |role, agreed| Settings { role, max_message: 100_000, deflate: Some(agreed) };
     let opcode = if flags & 1 == 0 { TEXT } else { BINARY };
     let (front, back) = payload.split_at(payload.len().min(usize::from(*first)));
-    let input = [
-        unmasked(RSV1 | opcode, front),
-        unmasked(FIN | CONTINUATION, back),
-        unmasked(FIN | RSV1 | opcode, payload),
-    ];
+    let input =
+        [unmasked(RSV1 | opcode, front), unmasked(FIN | CONTINUATION, back), unmasked(FIN | RSV1 | opcode, payload)];
     let cuts = [usize::from(*first), usize::from(*second) * 16];
     any_cut_is_seen_alike(settings(Role::Client, agreed), &input.concat(), &cuts);
 
@@ -75,11 +73,7 @@ pub fn deflate(script: &[u8]) {
 pub fn operations(script: &[u8]) {
     let [flags, script @ ..] = script else { return };
     let settings = settings(*flags);
-    let mut subject = Subject {
-        connection: Connection::new(settings),
-        codec: Codec::new(),
-        out: Vec::new(),
-    };
+    let mut subject = Subject { connection: Connection::new(settings), codec: Codec::new(), out: Vec::new() };
     let mut script = Script(script);
     while let Some(operation) = script.byte() {
         subject.operate(operation, &mut script);
@@ -173,7 +167,9 @@ impl Subject {
     }
 
     fn fill(&mut self, bytes: &[u8]) {
-        let Some(window) = self.connection.window() else { return };
+        let Some(window) = self.connection.window() else {
+            return;
+        };
         let length = bytes.len().min(window.len());
         window[..length].copy_from_slice(&bytes[..length]);
         match self.connection.filled(length) {

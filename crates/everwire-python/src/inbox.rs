@@ -1,0 +1,131 @@
+//! Received messages that wait for the application, and when reading has to stop for them.
+
+use std::collections::VecDeque;
+
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+/// A received message, or a part of one.
+pub struct Entry {
+    pub object: Py<PyAny>,
+    /// Bytes of its payload.
+    pub size: usize,
+    /// Whether the message is complete with it.
+    pub fin: bool,
+    /// Whether it is one of several parts.
+    pub is_part: bool,
+}
+
+/// How much may wait before reading stops, and from where on it goes on.
+#[derive(Clone, Copy)]
+pub struct Marks {
+    pub high: usize,
+    pub low: usize,
+    pub bytes: usize,
+}
+
+impl Marks {
+    /// No bound.
+    pub const NONE: Marks = Marks { high: usize::MAX, low: 0, bytes: usize::MAX };
+}
+
+/// What became of an entry.
+pub enum Pushed {
+    /// It waits.
+    Kept,
+    /// It waits, and reading is to stop: so many bytes wait now.
+    Full(usize),
+    /// Nobody will ever take it.
+    Dropped,
+}
+
+/// The queue of one connection.
+pub struct Inbox {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    marks: Marks,
+    /// Reading has stopped.
+    is_full: bool,
+    /// The rest of a message that nobody reads in parts any more is dropped.
+    is_skipping: bool,
+}
+
+impl Inbox {
+    pub fn new(marks: Marks) -> Self {
+        Inbox { entries: VecDeque::new(), bytes: 0, marks, is_full: false, is_skipping: false }
+    }
+
+    pub fn set_marks(&mut self, marks: Marks) {
+        self.marks = marks;
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Whether a part is the rest of a message that was given up; the last part ends that.
+    pub fn skips(&mut self, is_part: bool, fin: bool) -> bool {
+        let skips = self.is_skipping && is_part;
+        if skips {
+            self.is_skipping = !fin;
+        }
+        skips
+    }
+
+    /// Queues an entry. Once we said goodbye (not `is_open`), what does not fit is in the way of the peer's answer.
+    pub fn push(&mut self, entry: Entry, is_open: bool) -> Pushed {
+        if !is_open && self.is_above() {
+            return Pushed::Dropped;
+        }
+        self.bytes += entry.size;
+        self.entries.push_back(entry);
+        if is_open && !self.is_full && self.is_above() {
+            self.is_full = true;
+            return Pushed::Full(self.bytes);
+        }
+        Pushed::Kept
+    }
+
+    /// Takes the first entry, and whether reading is to go on now.
+    pub fn pop(&mut self) -> Option<(Entry, bool)> {
+        let entry = self.entries.pop_front()?;
+        self.bytes -= entry.size;
+        let is_low = self.entries.len() <= self.marks.low && self.bytes <= self.marks.bytes / 4;
+        let resumes = self.is_full && is_low;
+        if resumes {
+            self.is_full = false;
+        }
+        Some((entry, resumes))
+    }
+
+    /// Gives up the message whose parts are being read: those that wait come out, those to come will be skipped.
+    pub fn skip_parts(&mut self) -> Vec<Entry> {
+        let mut given_up = Vec::new();
+        self.is_skipping = true;
+        while self.is_skipping && self.entries.front().is_some_and(|entry| entry.is_part) {
+            if let Some((entry, _)) = self.pop() {
+                self.is_skipping = !entry.fin;
+                given_up.push(entry);
+            }
+        }
+        given_up
+    }
+
+    /// Everything that waits.
+    pub fn take_all(&mut self) -> VecDeque<Entry> {
+        self.bytes = 0;
+        std::mem::take(&mut self.entries)
+    }
+
+    pub fn traverse(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.entries.iter().try_for_each(|entry| visit.call(&entry.object))
+    }
+
+    fn is_above(&self) -> bool {
+        self.entries.len() >= self.marks.high || self.bytes >= self.marks.bytes
+    }
+}

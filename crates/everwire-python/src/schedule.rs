@@ -1,0 +1,180 @@
+//! When the event loop runs the shard's next turn: on readiness of the poller, at once for work that is left, at a deadline.
+//!
+//! Everything is registered in an empty context: what the loop calls for all connections must not carry the variables of
+//! whoever happened to come first.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use pyo3::call::PyCallArgs;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use crate::shard::{Shard, lock};
+
+/// What the loop has been asked for.
+pub struct Schedule {
+    event_loop: Mutex<Option<Py<PyAny>>>,
+    context: Mutex<Option<Py<PyAny>>>,
+    timer: Mutex<Option<(Instant, Py<PyAny>)>>,
+    /// The loop watches the poller.
+    is_watched: AtomicBool,
+    /// A turn is on the loop's list.
+    is_scheduled: AtomicBool,
+}
+
+impl Schedule {
+    pub fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let context = event_loop.py().import("contextvars")?.getattr("Context")?.call0()?;
+        Ok(Schedule {
+            event_loop: Mutex::new(Some(event_loop.clone().unbind())),
+            context: Mutex::new(Some(context.unbind())),
+            timer: Mutex::default(),
+            is_watched: AtomicBool::new(false),
+            is_scheduled: AtomicBool::new(false),
+        })
+    }
+
+    pub fn event_loop(&self, py: Python<'_>) -> Py<PyAny> {
+        lock(&self.event_loop).as_ref().map_or_else(|| py.None(), |event_loop| event_loop.clone_ref(py))
+    }
+
+    /// How long ago the deadline that is due now was due.
+    pub fn lateness(&self, now: Instant) -> Duration {
+        let due = lock(&self.timer).as_ref().map(|(at, _)| *at);
+        due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due))
+    }
+
+    /// The turn that was on the loop's list runs now.
+    pub fn begun(&self) {
+        self.is_scheduled.store(false, Ordering::Relaxed);
+    }
+
+    /// The timer has fired.
+    pub fn fired(&self) {
+        let fired = lock(&self.timer).take_if(|(at, _)| *at <= Instant::now());
+        drop(fired);
+    }
+
+    pub fn traverse(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Ok(event_loop) = self.event_loop.try_lock() {
+            visit.call(&*event_loop)?;
+        }
+        if let Ok(context) = self.context.try_lock() {
+            visit.call(&*context)?;
+        }
+        if let Ok(timer) = self.timer.try_lock()
+            && let Some((_, handle)) = &*timer
+        {
+            visit.call(handle)?;
+        }
+        Ok(())
+    }
+
+    pub fn clear(&self) {
+        let all = (lock(&self.event_loop).take(), lock(&self.context).take(), lock(&self.timer).take());
+        drop(all);
+    }
+
+    /// Calls a method of the loop that takes a context.
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        name: &Bound<'py, PyString>,
+        arguments: impl PyCallArgs<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let options = PyDict::new(py);
+        let context = lock(&self.context).as_ref().map(|context| context.clone_ref(py));
+        options.set_item(intern!(py, "context"), context)?;
+        self.event_loop(py).bind(py).getattr(name)?.call(arguments, Some(&options))
+    }
+
+    fn cancel_timer(&self, py: Python<'_>) -> PyResult<()> {
+        let timer = lock(&self.timer).take();
+        match timer {
+            Some((_, handle)) => handle.bind(py).call_method0(intern!(py, "cancel")).map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Shard {
+    /// Runs a turn in the loop's next iteration, unless one is running.
+    pub fn run_soon(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let schedule = &slf.get().schedule;
+        if slf.get().is_turning.load(Ordering::Relaxed) || schedule.is_scheduled.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let result = schedule.call(py, intern!(py, "call_soon"), (slf.getattr(intern!(py, "_run"))?,));
+        if result.is_err() {
+            schedule.is_scheduled.store(false, Ordering::Relaxed);
+        }
+        result.map(drop)
+    }
+
+    /// Arranges the next turn: at once for work that is left, later for deadlines, never when nothing lives here any more.
+    pub fn settle(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let (has_work, is_empty, deadline) = this.with(py, |reactor| {
+            (reactor.has_work() || reactor.has_output(), reactor.is_empty(), reactor.next_deadline())
+        })?;
+        let has_work = has_work || !lock(&this.leftover).is_empty();
+        if has_work {
+            Self::run_soon(slf)?;
+        } else if is_empty {
+            return Self::unwatch(slf);
+        }
+        Self::watch(slf)?;
+        Self::set_timer(slf, deadline)
+    }
+
+    fn watch(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let schedule = &slf.get().schedule;
+        if schedule.is_watched.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let fd = slf.get().with(py, |reactor| reactor.fd())?;
+        let add_reader = schedule.event_loop(py).bind(py).getattr(intern!(py, "add_reader"))?;
+        let run = slf.getattr(intern!(py, "_run"))?;
+        let context = lock(&schedule.context).as_ref().map(|context| context.clone_ref(py));
+        match context {
+            Some(context) => context.bind(py).call_method1(intern!(py, "run"), (add_reader, fd, run))?,
+            None => add_reader.call1((fd, run))?,
+        };
+        schedule.is_watched.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The reader goes before the poller can be closed.
+    fn unwatch(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let schedule = &slf.get().schedule;
+        schedule.cancel_timer(py)?;
+        if schedule.is_watched.swap(false, Ordering::Relaxed) {
+            let fd = slf.get().with(py, |reactor| reactor.fd())?;
+            schedule.event_loop(py).bind(py).call_method1(intern!(py, "remove_reader"), (fd,))?;
+        }
+        Ok(())
+    }
+
+    fn set_timer(slf: &Bound<'_, Self>, deadline: Option<Instant>) -> PyResult<()> {
+        let py = slf.py();
+        let schedule = &slf.get().schedule;
+        let armed = lock(&schedule.timer).as_ref().map(|(at, _)| *at);
+        let Some(deadline) = deadline else { return Ok(()) };
+        if armed.is_some_and(|armed| armed <= deadline) {
+            return Ok(());
+        }
+        schedule.cancel_timer(py)?;
+        let delay = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+        let on_timer = slf.getattr(intern!(py, "_on_timer"))?;
+        let handle = schedule.call(py, intern!(py, "call_later"), (delay.as_secs_f64(), on_timer))?;
+        *lock(&schedule.timer) = Some((deadline, handle.unbind()));
+        Ok(())
+    }
+}

@@ -1,0 +1,451 @@
+"""The engine. Its names are for the package itself; programs use those of :mod:`everwire`.
+
+What :class:`everwire.Connection` inherits from here is described here: receiving, sending, and the callback style.
+"""
+
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+from typing import Any, Literal, Protocol, Self, final, overload, type_check_only
+
+from typing_extensions import Buffer, disjoint_base
+
+__all__ = [
+    "ClientTLS",
+    "Connection",
+    "ServerTLS",
+    "Settings",
+    "Shard",
+    "__version__",
+    "agreed_extension",
+    "drop_request",
+    "drop_response",
+    "forked",
+    "limits",
+    "memory_held",
+    "request_head",
+    "response_head",
+]
+
+__version__: str
+
+@disjoint_base
+class Connection:
+    """Messages in and out of one connection; :class:`everwire.Connection` adds everything else.
+
+    All of it belongs to the thread of its event loop: a call from another one raises :exc:`~everwire.UsageError`, and
+    so does any call in a forked child.
+    """
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        """Make a connection that leads nowhere yet. Arguments are for the ``__init__`` of subclasses."""
+
+    # Receiving
+
+    @overload
+    def recv(self, decode: None = None) -> Coroutine[Any, Any, str | bytes]:
+        """Receive one message.
+
+        RFC 6455 §5.6, §6.2. The message is taken when the coroutine is first driven, not at the call: if cancelled, no
+        message is lost, the next ``recv()`` gets it. Messages that came before the end are received before the end is
+        raised. While nobody receives, at most ``limits.queue_messages`` and ``limits.queue_bytes`` wait; then reading
+        stops and TCP slows the peer down.
+
+        Args:
+            decode: ``None`` for what was sent, text as ``str`` and binary as ``bytes``; ``True`` for ``str``, ``False``
+                for ``bytes``, whatever was sent. ``False`` saves decoding text only to encode it again.
+
+        Raises:
+            ConnectionClosed: the connection is closed, and every message that came was received.
+            UnicodeDecodeError: ``decode=True``, and a binary message is not UTF-8; the message is gone.
+            UsageError: another task receives: messages have an order, and one receiver.
+        """
+
+    @overload
+    def recv(self, decode: Literal[True]) -> Coroutine[Any, Any, str]: ...
+    @overload
+    def recv(self, decode: Literal[False]) -> Coroutine[Any, Any, bytes]: ...
+    @overload
+    def recv(self, decode: bool | None) -> Coroutine[Any, Any, str | bytes]: ...
+    def __aiter__(self) -> Self:
+        """Receive until the end: ``async for message in connection``.
+
+        The loop ends at a normal closure (:exc:`~everwire.ConnectionClosedOK`: codes 1000 and 1001, or none). It can be
+        left and entered again; nothing is lost between.
+
+        Raises:
+            ConnectionClosedError: the connection ended otherwise.
+        """
+
+    def __anext__(self) -> Coroutine[Any, Any, str | bytes]:
+        """Receive one message, as :meth:`recv` does.
+
+        Raises:
+            StopAsyncIteration: a normal closure.
+            ConnectionClosedError: any other end.
+            UsageError: another task receives.
+        """
+
+    # Sending
+
+    def send(
+        self,
+        message: str | Buffer | Iterable[str | Buffer] | AsyncIterable[str | Buffer],
+        text: bool | None = None,
+    ) -> Coroutine[Any, Any, None]:
+        """Queue one message, after waiting for the output to fall below its high-water mark.
+
+        RFC 6455 §5.4, §5.6, §6.1. Below ``limits.write_high`` bytes of queued output the message is queued by the call
+        itself: awaiting it then does not wait, and cancelling does not undo it. Above, it waits until a quarter is
+        left; if cancelled while waiting, nothing was queued. The first message of a turn of the event loop is written
+        to the socket at once, so it leaves before a computation that follows; the rest leaves together at the end of
+        the turn. Cost: one copy of the payload.
+
+        Args:
+            message: a text frame if ``str``, a binary frame if bytes-like. An iterable or asynchronous iterable of
+                either is sent as one message in parts, a frame each; other messages wait for its end, and leaving it
+                half sent (an exception, a cancellation) closes the connection with 1011. An empty one sends nothing.
+            text: ``True`` sends bytes as text, ``False`` sends text as binary; ``None`` goes by the type.
+
+        Raises:
+            ConnectionClosed: the closing handshake has begun; nothing was queued.
+            LimitExceeded: the message does not fit into ``limits.output``; nothing was queued.
+            TypeError: it is no message: a mapping, a number, or an iterable of different types.
+            ValueError: ``text=True``, and the bytes are not UTF-8; nothing was queued.
+        """
+
+    def send_nowait(self, message: str | Buffer, *, text: bool | None = None, flush: bool = False) -> None:
+        """Queue one message without waiting: for callbacks, and for programs that watch :attr:`write_buffer_size`.
+
+        RFC 6455 §5.6, §6.1. The first message of a turn of the event loop is written to the socket at once, the rest at
+        the end of the turn. Cost: one copy of the payload.
+
+        Args:
+            message: a text frame if ``str``, a binary frame if bytes-like.
+            text: ``True`` sends bytes as text, ``False`` sends text as binary; ``None`` goes by the type.
+            flush: write what is queued to the socket now.
+
+        Raises:
+            ConnectionClosed: the closing handshake has begun; nothing was queued.
+            LimitExceeded: the peer does not read, and the message does not fit into ``limits.output`` any more; nothing
+                was queued, and the connection stays open.
+            TypeError: the message is neither text nor bytes-like.
+            UsageError: a message in parts is being sent, or this is not the thread of the connection's event loop.
+            ValueError: ``text=True``, and the bytes are not UTF-8; nothing was queued.
+        """
+
+    @property
+    def write_buffer_size(self) -> int:
+        """Bytes of output that wait for the peer: none once the kernel took them, or the connection is closed."""
+
+    # Callback style
+
+    @property
+    def on_message(self) -> Callable[[Self, str | bytes], None] | None:
+        """What is called with the connection and each message, instead of receiving; ``None`` for nothing.
+
+        The fastest way to handle messages: a plain function, run within the turn that read them, in the context
+        (:mod:`contextvars`) in which it was set. It must not block; an exception in it goes to the event loop's
+        exception handler and closes the connection with 1011. Messages that waited when it was set are handed to it
+        first.
+        """
+
+    @on_message.setter
+    def on_message(self, callback: Callable[[Self, str | bytes], None] | None) -> None: ...
+    def pause(self) -> None:
+        """Stop handing out messages to :attr:`on_message`, and stop reading: TCP slows the peer down.
+
+        What was read already waits, bounded by ``limits.queue_messages`` and ``limits.queue_bytes``. No peer is given
+        up for
+        want of a pong meanwhile: it may lie unread. Pausing twice is pausing once.
+
+        Raises:
+            UsageError: the connection is not connected yet, or this is another thread.
+        """
+
+    def resume(self) -> None:
+        """Read again after :meth:`pause`; messages that came before are handed out first, in order.
+
+        Raises:
+            UsageError: the connection is not connected yet, or this is another thread.
+        """
+
+    # The end
+
+    def abort(self) -> None:
+        """End the connection at once, without a closing handshake: the peer sees 1006 (RFC 6455 §7.1.7).
+
+        Queued output is dropped. Receivers get what came before, then :exc:`~everwire.ConnectionClosedError`. Does
+        nothing on a closed connection.
+
+        Raises:
+            UsageError: this is not the thread of the connection's event loop.
+        """
+
+    # For the package
+
+    @property
+    def _state(self) -> int:
+        """0 connecting, 1 open, 2 closing, 3 closed."""
+
+    @property
+    def _loop(self) -> Any:
+        """The event loop that the connection belongs to."""
+
+    @property
+    def _heartbeat_latency(self) -> float:
+        """Round trip of the last answered heartbeat in seconds, 0.0 before the first."""
+
+    def _recv_part(self) -> Coroutine[Any, Any, tuple[str | bytes, bool]]:
+        """Receive a part of a message, and whether it is the last."""
+
+    def _set_streaming(self, on: bool) -> None:
+        """Hand messages out in parts from now on, or whole again."""
+
+    def _skip_parts(self) -> None:
+        """Drop what is still to come of a message that was read in parts."""
+
+    def _send_part(self, message: str | Buffer, text: bool, fin: bool) -> bool:
+        """Queue one part of a message; false if the connection is closing."""
+
+    def _is_full(self) -> bool:
+        """Whether output is above the high-water mark; ``_on_drained()`` will be called when it has fallen."""
+
+    def _ping(self, data: str | Buffer) -> bool:
+        """Queue a ping; false if the connection is closing."""
+
+    def _pong(self, data: str | Buffer) -> bool:
+        """Queue a pong; false if the connection is closing."""
+
+    def _close(self, code: int, reason: str) -> bool:
+        """Begin the closing handshake; false if it goes on already."""
+
+    def _client(self) -> tuple[str, int] | None:
+        """The client's address, as far as proxies can be trusted; ``None`` for Unix sockets."""
+
+    def _fileno(self) -> int | None:
+        """The descriptor of the socket, if the engine has one."""
+
+    def _tls(self) -> tuple[str | None, str | None, str | None, str | None, bytes | None] | None:
+        """Version, cipher, ALPN, server name, peer's certificate (DER); ``None`` if TLS is not in the engine."""
+
+@final
+class Shard:
+    """The sockets of one event loop, which watches it and runs it. Everything happens in the loop's thread."""
+
+    def __new__(cls, event_loop: Any) -> Self: ...
+    @property
+    def is_usable(self) -> bool:
+        """Whether the calling thread and process may use it."""
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are, handshakes and closing ones included."""
+
+    def metrics(self) -> dict[str, int]:
+        """Counters since the shard began."""
+
+    def listen(self, fd: int, settings: Settings, endpoint: Endpoint) -> int:
+        """Accept connections on a listening socket, whose descriptor it takes over; returns the listener's number.
+
+        Raises:
+            OSError: the descriptor cannot be watched.
+        """
+
+    def stop_listening(self, listener: int) -> None:
+        """Stop accepting; connections stay."""
+
+    def refuse_opening(self, listener: int) -> None:
+        """Answer every handshake of a listener that is still under way with 503."""
+
+    def connect(
+        self,
+        connection: Connection,
+        fd: int,
+        settings: Settings,
+        endpoint: Endpoint,
+        host: str,
+        target: str,
+        fields: list[tuple[str, str]],
+        tls: ClientTLS | None = None,
+        server_name: str | None = None,
+    ) -> None:
+        """Begin a client's handshake on a connected socket, whose descriptor it takes over.
+
+        Raises:
+            UsageError: a field that must not be sent, or a name that no certificate can be for.
+        """
+
+    def attach(
+        self,
+        connection: Connection,
+        settings: Settings,
+        endpoint: Endpoint,
+        driver: Driver,
+        peer: tuple[str, int] | None,
+        host: str | None = None,
+        target: str | None = None,
+        fields: list[tuple[str, str]] | None = None,
+    ) -> int:
+        """Begin a handshake on bytes that an outside driver carries, a server's if there is no target; returns its
+        number.
+
+        Raises:
+            UsageError: a field that must not be sent.
+        """
+
+    def set_blocked(self, id: int, blocked: bool) -> None:  # noqa: A002
+        """Note that an outside driver takes no output for now, or takes some again."""
+
+    def feed(self, id: int, data: bytes, last: bool) -> None:  # noqa: A002
+        """Take bytes from an outside driver, and the end."""
+
+    def judge(self, connection: Connection) -> tuple[list[str] | None, int, str, list[tuple[str, str]]] | None:
+        """The subprotocols that a waiting request offers; or ``None``, and status, text and fields of its refusal.
+
+        ``None`` altogether if no request waits any more.
+        """
+
+    def accept(self, connection: Connection, subprotocol: str | None, fields: list[tuple[str, str]]) -> None:
+        """Answer a waiting request as the rules demand, and with these fields.
+
+        Raises:
+            UsageError: a field that must not be sent; the request still waits.
+        """
+
+    def respond(
+        self, connection: Connection, status: int, reason: str | None, fields: list[tuple[str, str]], body: bytes
+    ) -> None:
+        """Answer a waiting request with an ordinary response.
+
+        Raises:
+            UsageError: a field that must not be sent; the request still waits.
+        """
+
+    def broadcast(
+        self, connections: Iterable[Connection], data: str | Buffer, text: bool | None
+    ) -> tuple[int, list[Connection]]:
+        """Send one message to many connections, encoded once; returns how many will get it, and those that missed it.
+
+        Raises:
+            UsageError: an open connection belongs to another event loop.
+        """
+
+    def _run(self) -> None:
+        """Run a turn, on behalf of the loop."""
+
+    def _on_timer(self) -> None:
+        """Run a turn because a deadline has come."""
+
+@final
+class Settings:
+    """What a listener or connection is made with; never changed."""
+
+    def __new__(cls, options: dict[str, Any]) -> Self:
+        """Read settings as :mod:`everwire.settings` writes them.
+
+        Raises:
+            UsageError: a value that has no sense; the text names the option.
+        """
+
+@final
+class ServerTLS:
+    """A server's certificate and policy, from PEM."""
+
+    def __new__(
+        cls,
+        certificate: bytes,
+        key: bytes,
+        password: bytes | None = None,
+        client_ca: bytes | None = None,
+        client_optional: bool = False,
+    ) -> Self:
+        """Read a certificate and its key.
+
+        Raises:
+            ValueError: they cannot be used; the text says why.
+        """
+
+    def reload(
+        self,
+        certificate: bytes,
+        key: bytes,
+        password: bytes | None = None,
+        client_ca: bytes | None = None,
+        client_optional: bool = False,
+    ) -> None:
+        """Use others for new connections; open ones stay as they are.
+
+        Raises:
+            ValueError: they cannot be used; the old ones stay.
+        """
+
+@final
+class ClientTLS:
+    """Whom a client trusts, and who it is, from PEM."""
+
+    def __new__(
+        cls,
+        trust: bytes | None = None,
+        verify: bool = True,
+        certificate: bytes | None = None,
+        key: bytes | None = None,
+        password: bytes | None = None,
+        check_hostname: bool = True,
+    ) -> Self:
+        """Read what is trusted: the system's roots, if nothing is given.
+
+        Raises:
+            ValueError: something cannot be used; the text says why.
+        """
+
+def limits() -> list[tuple[str, int, str, str]]:
+    """The table of limits: name, default, unit, reason."""
+
+def memory_held() -> int:
+    """Bytes that all connections of this process hold in the engine's buffers."""
+
+def request_head(connection: Connection) -> bytes | None:
+    """The request as it went over the wire; ``None`` once it was dropped."""
+
+def response_head(connection: Connection) -> bytes | None:
+    """What a server answered, as it came; ``None`` once it was dropped."""
+
+def agreed_extension(connection: Connection) -> str | None:
+    """The extensions that a server agrees on, as its response names them; ``None`` once the request was dropped."""
+
+def drop_request(connection: Connection) -> None:
+    """Free what the engine keeps of the request."""
+
+def drop_response(connection: Connection) -> None:
+    """Free what the engine keeps of the response."""
+
+def forked() -> None:
+    """Take note, in a forked child, that the parent's sockets are not the child's."""
+
+@type_check_only
+class Endpoint(Protocol):
+    """Whom a shard tells what becomes of a connection: a server, or a client's connection itself."""
+
+    def _opened(self, connection: Any, /) -> None:
+        """The opening handshake has succeeded."""
+
+    def _failed(self, connection: Any, kind: str, text: str, status: int, head: bytes | None, body: bytes, /) -> None:
+        """It has not; a server's connection that was never shown to Python is ``None``."""
+
+@type_check_only
+class Driver(Protocol):
+    """Who carries the bytes of a connection that has no socket in the engine."""
+
+    def write(self, data: bytes, /) -> None:
+        """Send these."""
+
+    def write_eof(self) -> None:
+        """Everything is said."""
+
+    def finish(self) -> None:
+        """The connection is over."""
+
+    def pause_reading(self) -> None:
+        """Read nothing for now."""
+
+    def resume_reading(self) -> None:
+        """Read again."""

@@ -1,0 +1,69 @@
+"""A message received in parts, as they come."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from .errors import ConnectionClosed
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+__all__ = ["Parts"]
+
+
+class Parts(AsyncIterator[Any]):
+    """The parts of the next message, in order; what :meth:`~everwire.Connection.recv_streaming` returns.
+
+    Whoever lets go of it before the end drops the rest of the message. A task that is cancelled while it waits may go on later:
+    nothing is lost.
+    """
+
+    def __init__(self, connection: Connection, decode: bool | None) -> None:
+        self._connection = connection
+        self._decode = decode
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._is_begun = False
+        self._is_over = False
+
+    def __aiter__(self) -> Parts:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        if self._is_over:
+            raise StopAsyncIteration
+        if not self._is_begun:
+            self._connection._set_streaming(True)
+            self._is_begun = True
+        try:
+            part, is_last = await self._connection._recv_part()
+            if self._decode is True and isinstance(part, bytes):
+                # A binary message is cut anywhere, between the bytes of a character too.
+                part = self._decoder.decode(part, is_last)
+        except (ConnectionClosed, UnicodeDecodeError):
+            self._end()
+            raise
+        if is_last:
+            self._is_over = True
+            self._connection._set_streaming(False)
+        if self._decode is False and isinstance(part, str):
+            return part.encode()
+        return part
+
+    async def aclose(self) -> None:
+        """Drop the rest of the message."""
+        self._end()
+
+    def __del__(self) -> None:
+        # The loop may be closed by now, or this may be another thread: then nobody receives any more.
+        with contextlib.suppress(RuntimeError):
+            self._end()
+
+    def _end(self) -> None:
+        if self._is_begun and not self._is_over:
+            self._is_over = True
+            self._connection._set_streaming(False)
+            self._connection._skip_parts()
