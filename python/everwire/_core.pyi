@@ -138,18 +138,15 @@ class Connection:
 
     # Callback style
 
-    @property
-    def on_message(self) -> Callable[[Self, str | bytes], None] | None:
-        """What is called with the connection and each message, instead of receiving; ``None`` for nothing.
+    on_message: Callable[[Self, str | bytes], None] | None
+    """What is called with the connection and each message, instead of receiving; ``None`` for nothing.
 
-        The fastest way to handle messages: a plain function, run within the turn that read them, in the context
-        (:mod:`contextvars`) in which it was set. It must not block; an exception in it goes to the event loop's
-        exception handler and closes the connection with 1011. Messages that waited when it was set are handed to it
-        first.
-        """
+    The fastest way to handle messages: a plain function, run within the turn that read them, in the context
+    (:mod:`contextvars`) in which it was set. It must not block; an exception in it goes to the event loop's
+    exception handler and closes the connection with 1011. Messages that waited when it was set are handed to it
+    first.
+    """
 
-    @on_message.setter
-    def on_message(self, callback: Callable[[Self, str | bytes], None] | None) -> None: ...
     def pause(self) -> None:
         """Stop handing out messages to :attr:`on_message`, and stop reading: TCP slows the peer down.
 

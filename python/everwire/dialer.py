@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl as ssl_module
+import sys
 import traceback as traceback_module
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from types import TracebackType
@@ -26,6 +27,7 @@ from .tls import TLS
 
 __all__ = ["ClientConnection", "connect", "unix_connect"]
 
+USER_AGENT = f"Python/{sys.version_info.major}.{sys.version_info.minor} everwire/{_core.__version__}"
 _default_tls = TLS()
 
 
@@ -101,7 +103,7 @@ class connect:  # noqa: N801 - used as a function
         origin: str | None = None,
         subprotocols: Sequence[str] | None = None,
         additional_headers: HeadersLike | None = None,
-        user_agent_header: str | None = f"Python/everwire {_core.__version__}",
+        user_agent_header: str | None = USER_AGENT,
         ssl: TLS | ssl_module.SSLContext | bool | None = None,
         server_hostname: str | None = None,
         host: str | None = None,
@@ -145,7 +147,7 @@ class connect:  # noqa: N801 - used as a function
 
     async def __aenter__(self) -> ClientConnection:
         if self.connection is not None:
-            raise UsageError("connect() isn't reentrant: call it once for each connection")
+            raise UsageError("connect() isn't reentrant")
         self.connection = await self
         return self.connection
 
@@ -311,8 +313,12 @@ def _failure(kind: str, text: str, status: int, head: bytes | None, body: bytes)
             return TimeoutError(text)
         case _:
             error = HandshakeFailed(text, response)
-            if kind == "eof":
-                error.__cause__ = EOFError(text)
-            elif kind in ("protocol", "tls"):
-                error.__cause__ = ProtocolError(text)
+            match kind:
+                case "eof":
+                    error = HandshakeFailed("the server hung up during the opening handshake", response)
+                    error.__cause__ = EOFError(text)
+                case "tls":
+                    error.__cause__ = ssl_module.SSLError(1, text)
+                case "protocol":
+                    error.__cause__ = ProtocolError(text)
             return error

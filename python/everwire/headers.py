@@ -13,6 +13,9 @@ __all__ = ["Headers", "HeadersLike", "MultipleValuesError"]
 class MultipleValuesError(EverwireError, LookupError):
     """A field that one value was expected of has several."""
 
+    def __str__(self) -> str:
+        return repr(self.args[0]) if len(self.args) == 1 else super().__str__()  # a field's name, as KeyError shows it
+
 
 class Headers(MutableMapping[str, str]):
     """Fields of a request or response.
@@ -23,9 +26,9 @@ class Headers(MutableMapping[str, str]):
 
     __slots__ = ("_values",)
 
-    def __init__(self, *args: HeadersLike, **kwargs: str) -> None:
+    def __init__(self, fields: HeadersLike = (), /, **kwargs: str) -> None:
         self._values: dict[str, list[tuple[str, str]]] = {}
-        self.update(*args, **kwargs)
+        self.update(fields, **kwargs)
 
     def __getitem__(self, key: str) -> str:
         values = self._values[key.lower()]
@@ -61,6 +64,10 @@ class Headers(MutableMapping[str, str]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({list(self.raw_items())!r})"
 
+    def serialize(self) -> bytes:
+        """The fields as they go over the wire, and the empty line behind them."""
+        return str(self).encode("latin-1")
+
     def copy(self) -> Headers:
         """The same fields, to be changed apart."""
         copy = Headers()
@@ -78,11 +85,10 @@ class Headers(MutableMapping[str, str]):
         """Remove every field."""
         self._values.clear()
 
-    def update(self, *args: HeadersLike, **kwargs: str) -> None:  # type: ignore[override]
+    def update(self, fields: HeadersLike = (), /, **kwargs: str) -> None:  # type: ignore[override]
         """Add fields; those of :class:`Headers` with all their values."""
-        for fields in args:
-            for key, value in _items(fields):
-                self[key] = value
+        for key, value in _items(fields):
+            self[key] = value
         for key, value in kwargs.items():
             self[key] = value
 

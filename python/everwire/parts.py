@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import contextlib
 from collections.abc import AsyncIterator
@@ -18,8 +19,8 @@ __all__ = ["Parts"]
 class Parts(AsyncIterator[Any]):
     """The parts of the next message, in order; what :meth:`~everwire.Connection.recv_streaming` returns.
 
-    Whoever lets go of it before the end drops the rest of the message. A task that is cancelled while it waits may go on later:
-    nothing is lost.
+    Whoever lets go of it before the end drops the rest of the message. A task that is cancelled while it waits may go on later
+    with the next part; before the first one, anybody may receive.
     """
 
     def __init__(self, connection: Connection, decode: bool | None) -> None:
@@ -27,6 +28,7 @@ class Parts(AsyncIterator[Any]):
         self._decode = decode
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._is_begun = False
+        self._is_fresh = True
         self._is_over = False
 
     def __aiter__(self) -> Parts:
@@ -40,11 +42,18 @@ class Parts(AsyncIterator[Any]):
             self._is_begun = True
         try:
             part, is_last = await self._connection._recv_part()
+            self._is_fresh = False
             if self._decode is True and isinstance(part, bytes):
                 # A binary message is cut anywhere, between the bytes of a character too.
                 part = self._decoder.decode(part, is_last)
         except (ConnectionClosed, UnicodeDecodeError):
             self._end()
+            raise
+        except asyncio.CancelledError:
+            if self._is_fresh:
+                # Nothing of the message was taken: whoever receives next gets all of it.
+                self._is_begun = False
+                self._connection._set_streaming(False)
             raise
         if is_last:
             self._is_over = True

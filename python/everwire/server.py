@@ -28,6 +28,7 @@ from .tls import TLS
 
 __all__ = ["Server", "ServerConnection", "serve", "unix_serve"]
 
+SERVER = "Everwire"
 Handler = Callable[["ServerConnection"], Awaitable[None] | None]
 """Takes a connection. A coroutine function runs as a task; a plain one sets callbacks and returns."""
 ProcessRequest = Callable[["ServerConnection", Request], Awaitable[Response | None] | Response | None]
@@ -430,6 +431,8 @@ class serve:  # noqa: N801 - used as a function
         proxy_protocol: every connection begins with a PROXY protocol v2 header.
         allow_plaintext: listen on a public address without TLS: for a proxy in front that has it.
         ssl: :class:`~everwire.TLS`, or any :class:`ssl.SSLContext`.
+        hsts: seconds for which browsers are to reach this host by TLS only (``Strict-Transport-Security``, RFC 6797); said in
+            every answer under TLS. ``None`` says nothing.
         sock: a listening or bound socket instead of host and port.
         backlog: connections that the system keeps waiting.
         reuse_port: let several processes listen on the port.
@@ -453,7 +456,7 @@ class serve:  # noqa: N801 - used as a function
         select_subprotocol: SelectSubprotocol | None = None,
         process_request: ProcessRequest | None = None,
         process_response: ProcessResponse | None = None,
-        server_header: str | None = "Everwire",
+        server_header: str | None = SERVER,
         limits: Limits | None = None,
         allow_plaintext: bool = False,
         ssl: TLS | ssl_module.SSLContext | None = None,

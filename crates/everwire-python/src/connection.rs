@@ -198,6 +198,11 @@ impl Connection {
         slf.borrow_mut().reader.take()
     }
 
+    /// The turn in which something was last written at once, and whether further messages wait to be answered.
+    fn output_turn(&self) -> (u64, bool) {
+        (self.turn, !self.inbox.is_empty())
+    }
+
     fn place(&self, py: Python<'_>) -> Option<(Py<Shard>, Id)> {
         Some((self.shard.as_ref()?.clone_ref(py), self.id?))
     }
@@ -218,7 +223,7 @@ impl Connection {
     ) -> PyResult<Option<()>> {
         let py = slf.py();
         let (shard, id) = Self::connected(slf)?;
-        let turn = slf.borrow().turn;
+        let (turn, has_more) = slf.borrow().output_turn();
         let sent = shard.get().with(py, |reactor| match fragment {
             None => reactor.send(id, message.kind, &message.bytes),
             Some(fin) => reactor.send_fragment(id, message.kind, &message.bytes, fin),
@@ -229,7 +234,7 @@ impl Connection {
                 None => Ok(None),
             };
         }
-        let now = Shard::after_send(shard.bind(py), id, turn, at_once)?;
+        let now = Shard::after_send(shard.bind(py), id, turn, has_more, at_once)?;
         slf.borrow_mut().turn = now;
         Ok(Some(()))
     }
@@ -356,7 +361,7 @@ impl Connection {
                 this.state = this.state.max(State::Closing);
                 let turn = this.turn;
                 drop(this);
-                let now = Shard::after_send(shard.bind(py), id, turn, false)?;
+                let now = Shard::after_send(shard.bind(py), id, turn, false, false)?;
                 slf.borrow_mut().turn = now;
                 Ok(true)
             }
@@ -514,7 +519,7 @@ impl Connection {
             };
         }
         let turn = slf.borrow().turn;
-        let now = Shard::after_send(shard.bind(py), id, turn, false)?;
+        let now = Shard::after_send(shard.bind(py), id, turn, false, false)?;
         slf.borrow_mut().turn = now;
         Ok(true)
     }

@@ -38,14 +38,20 @@ pub fn message_type(message: &Bound<'_, PyAny>) -> PyErr {
     PyTypeError::new_err(format!("data must be str, bytes, or iterable, not {name}"))
 }
 
-fn raise(py: Python<'_>, class: &str, text: String) -> PyErr {
-    static MODULE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let class = MODULE
-        .get_or_try_init(py, || py.import("everwire.errors").map(|module| module.into_any().unbind()))
-        .and_then(|module| module.bind(py).getattr(class))
-        .and_then(|class| Ok(class.cast_into::<PyType>()?));
-    match class {
+/// Whether an error says that a connection is closed.
+pub fn is_closed(py: Python<'_>, error: &PyErr) -> bool {
+    class(py, "ConnectionClosed").is_ok_and(|class| error.is_instance(py, &class))
+}
+
+fn raise(py: Python<'_>, name: &str, text: String) -> PyErr {
+    match class(py, name) {
         Ok(class) => PyErr::from_type(class, text),
         Err(error) => error,
     }
+}
+
+fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {
+    static MODULE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let module = MODULE.get_or_try_init(py, || py.import("everwire.errors").map(|module| module.into_any().unbind()))?;
+    Ok(module.bind(py).getattr(name)?.cast_into::<PyType>()?)
 }

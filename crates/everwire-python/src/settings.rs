@@ -40,6 +40,7 @@ impl Settings {
             origins: options.origins()?,
             allowed_hosts: options.get("allowed_hosts")?.unwrap_or_default(),
             server: options.get("server_header")?,
+            hsts: options.duration("hsts")?.map(|duration| duration.as_secs()),
             asks: options.get("asks")?.unwrap_or(false),
             proxy_protocol: options.get("proxy_protocol")?.unwrap_or(false),
             trusted: options.trusted()?,

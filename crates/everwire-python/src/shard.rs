@@ -95,11 +95,14 @@ impl Shard {
     }
 
     /// Sees to output that was just queued: the first of a turn is written at once, so that it arrives before a computation that
-    /// follows; the rest leaves together at the end. Returns the turn that it belongs to.
-    pub fn after_send(slf: &Bound<'_, Self>, id: Id, last: u64, at_once: bool) -> PyResult<u64> {
+    /// follows; the rest leaves together at the end. A task that was woken to several messages answers them together.
+    /// Returns the turn that it belongs to.
+    pub fn after_send(slf: &Bound<'_, Self>, id: Id, last: u64, has_more: bool, at_once: bool) -> PyResult<u64> {
         let this = slf.get();
         let turn = this.turn.load(Ordering::Relaxed);
-        let is_first = last != turn && !this.is_dispatching.load(Ordering::Relaxed);
+        let is_gathering = this.is_dispatching.load(Ordering::Relaxed)
+            || (has_more && this.is_turning.load(Ordering::Relaxed));
+        let is_first = last != turn && !is_gathering;
         if at_once || is_first {
             let is_outside = this.with(slf.py(), |reactor| {
                 reactor.flush_one(id);

@@ -17,6 +17,7 @@ use pyo3::types::{PyBytes, PyDict};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::connection::{Connection, State};
+use crate::errors;
 use crate::inbox::Marks;
 use crate::message;
 use crate::shard::{Shard, lock};
@@ -230,7 +231,11 @@ fn receive(
         Payload::Owned(bytes) => bytes,
     };
     let object = message::incoming(py, kind, bytes)?;
-    if Connection::push(connection.bind(py), object, bytes.len(), fin, part)? {
+    let size = bytes.len();
+    if let Payload::Owned(bytes) = payload {
+        slf.get().with(py, |reactor| reactor.give_back(bytes))?;
+    }
+    if Connection::push(connection.bind(py), object, size, fin, part)? {
         wake_later(slf, connection);
     }
     Ok(())
@@ -361,20 +366,24 @@ pub fn write_outside(slf: &Bound<'_, Shard>) -> PyResult<()> {
     Ok(())
 }
 
-/// An error in a handler or callback: the loop is told, the peer gets 1011.
+/// An error in a handler or callback: the loop is told, the peer gets 1011. An answer to a message behind which the peer closed,
+/// or broke the protocol, is no error of the callback's.
 fn report(slf: &Bound<'_, Shard>, id: Option<Id>, error: &PyErr) -> PyResult<()> {
     let py = slf.py();
     let this = slf.get();
+    let was_open = match id {
+        Some(id) => this.with(py, |reactor| reactor.close(id, Some((1011, "internal error"))))?.is_ok(),
+        None => false,
+    };
+    if !was_open && errors::is_closed(py, error) {
+        return Ok(());
+    }
     let connection = id.and_then(|id| connection_of(slf, id));
     let context = PyDict::new(py);
     context.set_item("message", "exception in a callback of a WebSocket connection")?;
     context.set_item("exception", error.value(py))?;
     context.set_item("connection", connection)?;
     this.event_loop(py).bind(py).call_method1(intern!(py, "call_exception_handler"), (context,))?;
-    if let Some(id) = id {
-        // A connection that is closing already is not closed again.
-        let _ = this.with(py, |reactor| reactor.close(id, Some((1011, "internal error"))))?;
-    }
     Ok(())
 }
 

@@ -140,6 +140,7 @@ impl Outbox {
 /// Outboxes without content: connections that have nothing to send hold none.
 #[derive(Default)]
 pub struct Pool {
+    #[allow(clippy::vec_box, reason = "a connection holds a box, and gets the same one back")]
     spares: Vec<Box<Outbox>>,
 }
 

@@ -28,6 +28,8 @@ pub struct Settings {
     pub allowed_hosts: Vec<String>,
     /// The value of the `Server` field in answers; `None` sends none.
     pub server: Option<String>,
+    /// Seconds for which browsers are to use TLS only with this host (RFC 6797): said in every answer under TLS.
+    pub hsts: Option<u64>,
     /// Ask the application about every request, with [`Event::Request`](crate::Event::Request).
     pub asks: bool,
     /// Every connection begins with a PROXY protocol v2 header, or is closed.
@@ -44,6 +46,14 @@ pub struct Settings {
     pub loopback: bool,
     /// What a broadcast does to a connection beyond its output limit.
     pub overflow: Overflow,
+}
+
+impl Settings {
+    /// The field that every answer has, if there is one.
+    pub(crate) fn transport_security(&self) -> Option<(&'static str, String)> {
+        let seconds = self.hsts.filter(|_| self.secure)?;
+        Some(("Strict-Transport-Security", format!("max-age={seconds}")))
+    }
 }
 
 /// Whose pages may open connections; compared as origins: scheme, host and port (RFC 6454 §4).

@@ -1,6 +1,7 @@
 //! What all connections of a shard work with, one at a time.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use everwire_wire::Codec;
 
@@ -28,6 +29,7 @@ pub(crate) struct Workspace {
     pub wheel: Wheel,
     pub addresses: Addresses,
     pub now: Millis,
+    began: Instant,
     /// Who has something to read, in the order of service.
     pub ready: VecDeque<Id>,
     /// Who has something to write.
@@ -46,9 +48,15 @@ impl Workspace {
             wheel: Wheel::default(),
             addresses: Addresses::default(),
             now: 0,
+            began: Instant::now(),
             ready: VecDeque::new(),
             dirty: VecDeque::new(),
         }
+    }
+
+    /// A stopwatch for what is shorter than a millisecond; it starts again after an hour.
+    pub fn micros(&self) -> u32 {
+        self.began.elapsed().as_micros() as u32
     }
 
     /// Whether one more read fits behind what the events refer to.

@@ -75,6 +75,10 @@ impl Assembly {
 
     /// Hold an unmasked piece of plain payload. At most `rest` bytes of the message come after it.
     pub fn push(&mut self, piece: &[u8], rest: u64) -> Result<(), Violation> {
+        if let Some(room) = self.buffer.get_mut(self.held..self.held + piece.len()) {
+            room.copy_from_slice(piece);
+            return self.grow(piece.len());
+        }
         self.buffer.truncate(self.held);
         if self.buffer.capacity() - self.held < piece.len() {
             let rest = usize::try_from(rest).unwrap_or(usize::MAX);
@@ -106,10 +110,17 @@ impl Assembly {
     /// Where to read the next of `claim` bytes of payload into.
     ///
     /// Its size depends on what has arrived, not on the claim: at most as much again, and at least
-    /// [`limits::WINDOW`] bytes, once [`limits::WINDOW_AFTER`] are here.
-    pub fn window(&mut self, claim: usize) -> Option<&mut [u8]> {
+    /// [`limits::WINDOW`] bytes, once [`limits::WINDOW_AFTER`] are here. A buffer that an earlier
+    /// message has left may be longer.
+    pub fn window(&mut self, claim: usize, codec: &mut Codec) -> Option<&mut [u8]> {
         if self.is_compressed() || claim < limits::WINDOW || self.held < limits::WINDOW_AFTER {
             return None;
+        }
+        if self.buffer.len() - self.held < limits::WINDOW
+            && let Some(mut spare) = codec.buffer(self.held + limits::WINDOW)
+        {
+            spare[..self.held].copy_from_slice(&self.buffer[..self.held]);
+            codec.give_back(std::mem::replace(&mut self.buffer, spare));
         }
         if self.buffer.len() - self.held < limits::WINDOW {
             let room = self.held.max(limits::WINDOW).min(claim);

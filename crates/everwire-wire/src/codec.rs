@@ -12,6 +12,7 @@ pub struct Codec {
     /// Compressors without context takeover, by level and window bits.
     deflaters: Vec<((u8, u8), Deflater)>,
     inflaters: Vec<Inflater>,
+    buffers: Vec<Vec<u8>>,
     packed: Vec<u8>,
     scratch: Vec<u8>,
 }
@@ -23,6 +24,7 @@ impl Codec {
             masks: mask::Source::new(),
             deflaters: Vec::new(),
             inflaters: Vec::new(),
+            buffers: Vec::new(),
             packed: Vec::new(),
             scratch: Vec::new(),
         }
@@ -58,6 +60,21 @@ impl Codec {
         if self.inflaters.len() < limits::SPARE_INFLATERS {
             self.inflaters.push(inflater);
         }
+    }
+
+    /// Takes back the payload of a large message that its receiver has copied, to be the buffer of a
+    /// later one.
+    pub fn give_back(&mut self, buffer: Vec<u8>) {
+        let is_useful = (limits::WINDOW..=limits::SPARE_BUFFER).contains(&buffer.capacity());
+        if is_useful && self.buffers.len() < limits::SPARE_BUFFERS {
+            self.buffers.push(buffer);
+        }
+    }
+
+    /// A buffer that was given back and has more than `capacity` bytes. What is in it has no meaning.
+    pub(crate) fn buffer(&mut self, capacity: usize) -> Option<Vec<u8>> {
+        let at = self.buffers.iter().position(|buffer| buffer.len() > capacity)?;
+        Some(self.buffers.swap_remove(at))
     }
 
     /// [`limits::STEP`] bytes to write a step's output to.

@@ -57,5 +57,12 @@ pub const SPARE_INFLATERS: usize = 4;
 /// Bytes of memory that an inflater takes: its window, and tables.
 pub const INFLATER: usize = 47 * 1024;
 
+/// Buffers of large messages that one codec keeps for the next ones: memory that is used again needs
+/// neither clearing nor the kernel.
+pub const SPARE_BUFFERS: usize = 4;
+
+/// Bytes of such a buffer at most.
+pub const SPARE_BUFFER: usize = 2 * 1024 * 1024;
+
 /// Bytes of compressed output that a codec keeps allocated between messages.
 pub const SPARE_OUTPUT: usize = 256 * 1024;

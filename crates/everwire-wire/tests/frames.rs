@@ -302,7 +302,7 @@ mod rfc6455_10_4_limits {
     fn a_claim_alone_takes_no_memory() {
         let mut listener = Listener::new(server());
         listener.feed(&masked(FIN | BINARY, &[0; 1 << 20])[..114]);
-        assert!(listener.connection.window().is_none());
+        assert!(listener.connection.window(&mut listener.codec).is_none());
         assert!(listener.connection.buffered() <= 200);
     }
 }

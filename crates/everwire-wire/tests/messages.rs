@@ -68,14 +68,14 @@ mod window {
     fn it_opens_after_real_bytes_only_and_within_large_frames_only() {
         let frame = masked(FIN | BINARY, &sample(1 << 20));
         let mut listener = Listener::new(server());
-        assert!(listener.connection.window().is_none());
+        assert!(listener.connection.window(&mut listener.codec).is_none());
         listener.feed(&frame[..14 + limits::WINDOW_AFTER - 1]);
-        assert!(listener.connection.window().is_none());
+        assert!(listener.connection.window(&mut listener.codec).is_none());
         listener.feed(&frame[14 + limits::WINDOW_AFTER - 1..][..1]);
-        assert_eq!(listener.connection.window().map(|it| it.len()), Some(limits::WINDOW));
+        assert_eq!(listener.connection.window(&mut listener.codec).map(|it| it.len()), Some(limits::WINDOW));
         let mut listener = Listener::new(server());
         listener.feed(&masked(FIN | BINARY, &sample(limits::WINDOW * 2))[..14 + limits::WINDOW + 1]);
-        assert!(listener.connection.window().is_none(), "less than a window is still to come");
+        assert!(listener.connection.window(&mut listener.codec).is_none(), "less than a window is still to come");
     }
 
     #[test]
@@ -84,7 +84,7 @@ mod window {
         let mut listener = Listener::new(server());
         let mut fed = 100_000;
         listener.feed(&frame[..fed]);
-        while let Some(window) = listener.connection.window() {
+        while let Some(window) = listener.connection.window(&mut listener.codec) {
             let length = window.len().min(50_000);
             window[..length].copy_from_slice(&frame[fed..fed + length]);
             fed += length;
@@ -96,12 +96,26 @@ mod window {
     }
 
     #[test]
+    fn what_was_given_back_serves_the_next_message() {
+        let (first, second) = (sample(1 << 20), sample(300_000));
+        let mut listener = Listener::new(server());
+        listener.feed_window(&masked(FIN | BINARY, &first), 50_000);
+        listener.codec.give_back(first.clone());
+        let frame = masked(FIN | BINARY, &second);
+        listener.feed(&frame[..100_000]);
+        let window = listener.connection.window(&mut listener.codec).map_or(0, |window| window.len());
+        assert_eq!(window, frame.len() - 100_000, "it is as long as the frame needs, not as what has arrived");
+        listener.feed_window(&frame[100_000..], 50_000);
+        assert_eq!(listener.seen, [binary(&first), binary(&second)]);
+    }
+
+    #[test]
     fn a_short_read_leaves_the_rest_of_it() {
         let frame = masked(FIN | BINARY, &sample(200_000));
         let mut listener = Listener::new(server());
         listener.feed(&frame[..50_000]);
         assert!(matches!(listener.connection.filled(0), Ok(None)));
-        assert!(listener.connection.window().is_some());
+        assert!(listener.connection.window(&mut listener.codec).is_some());
         listener.feed(&frame[50_000..]);
         assert_eq!(listener.seen, [binary(&sample(200_000))]);
     }
@@ -214,10 +228,10 @@ mod streaming {
     fn there_is_no_window_while_streaming() {
         let mut listener = Listener::new(server());
         listener.feed(&masked(FIN | BINARY, &[0; 1 << 20])[..100_000]);
-        assert!(listener.connection.window().is_some());
+        assert!(listener.connection.window(&mut listener.codec).is_some());
         listener.set_streaming(true);
         assert_eq!(listener.parts, 1);
-        assert!(listener.connection.window().is_none());
+        assert!(listener.connection.window(&mut listener.codec).is_none());
     }
 
     #[test]

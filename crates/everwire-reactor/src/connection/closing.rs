@@ -69,11 +69,13 @@ impl Conn {
         self.fail(id, violation.code, &violation.reason, cause, ws);
     }
 
-    /// The peer's close frame came: answer it; a server then hangs up first (RFC 6455 §7.1.1).
+    /// The peer's close frame came: answer with its code and reason; a server then hangs up first (RFC 6455 §7.1.1).
     pub(super) fn on_close(&mut self, id: Id, received: Received, ws: &mut Workspace) {
         let Phase::Open(wire) = &mut self.phase else { return };
         let outbox = self.outbox.get_or_insert_with(|| ws.pool.take());
-        outbox.append(1, |out| wire.answer_close(&mut ws.codec, out));
+        let said = received.code.map(|code| (code, received.reason.as_str()));
+        // It fails only if our close frame is on its way already, which then is the answer.
+        let _ = outbox.append(1, |out| wire.send_close(said, &mut ws.codec, out));
         let is_server = wire.role() == Role::Server;
         let closing = self.closing.get_or_insert_default();
         closing.since = ws.now;
@@ -153,6 +155,8 @@ impl Conn {
 
     /// Answers a handshake with a refusal, and hangs up when it is written.
     pub fn refuse(&mut self, id: Id, refusal: &Refusal, ws: &mut Workspace) {
+        let mut refusal = refusal.clone();
+        refusal.fields.extend(self.settings.transport_security());
         let server = self.settings.server.as_deref();
         let outbox = self.outbox.get_or_insert_with(|| ws.pool.take());
         outbox.append(1, |out| refusal.write(server, out));

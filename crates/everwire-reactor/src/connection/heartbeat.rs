@@ -26,7 +26,9 @@ pub(crate) struct Clock {
     /// When the ping of ours that is not answered yet was sent.
     pinged: Millis,
     ping_payload: [u8; 4],
-    /// Round trip of the last answered heartbeat, in milliseconds.
+    /// The same moment in microseconds of the shard's stopwatch.
+    pinged_at: u32,
+    /// Round trip of the last answered heartbeat, in microseconds.
     latency: Option<u32>,
     pings_since: Millis,
     pings: u32,
@@ -61,7 +63,7 @@ impl Clock {
 impl Conn {
     /// Round trip of the last answered heartbeat.
     pub fn latency(&self) -> Option<Duration> {
-        self.clock.latency.map(|millis| Duration::from_millis(u64::from(millis)))
+        self.clock.latency.map(|micros| Duration::from_micros(u64::from(micros)))
     }
 
     /// Starts the heartbeat: the handshake is done.
@@ -102,7 +104,7 @@ impl Conn {
 
     pub(super) fn on_pong(&mut self, id: Id, payload: Control, ws: &mut Workspace) {
         if self.clock.pinged != 0 && *payload == self.clock.ping_payload {
-            self.clock.latency = Some((ws.now - self.clock.pinged) as u32);
+            self.clock.latency = Some(ws.micros().wrapping_sub(self.clock.pinged_at).max(1));
             self.clock.pinged = 0;
         } else if self.flags.wants_pongs {
             ws.events.push(Event::Pong(id, payload));
@@ -193,6 +195,7 @@ impl Conn {
         }
         self.clock.ping_payload = ws.codec.masks.next_key();
         self.clock.pinged = ws.now.max(1);
+        self.clock.pinged_at = ws.micros();
         let payload = self.clock.ping_payload;
         if self.send_ping(id, &payload, ws).is_err() {
             self.clock.pinged = 0;

@@ -1,5 +1,6 @@
 //! The opening handshake, both sides: heads read from the stream, policy applied, the answer written or checked.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use everwire_wire as wire;
@@ -231,6 +232,7 @@ impl Conn {
         fields: &[(String, String)],
         ws: &mut Workspace,
     ) -> Result<(), BadField> {
+        let fields = &self.with_own_fields(fields);
         let agreed = self.settings.deflate.as_ref().and_then(|config| upgrade.deflate(config));
         let (deflate, extension) = agreed.unzip();
         let acceptance = Acceptance {
@@ -256,10 +258,19 @@ impl Conn {
         body: &[u8],
         ws: &mut Workspace,
     ) -> Result<(), BadField> {
+        let fields = &self.with_own_fields(fields);
         let outbox = self.outbox.get_or_insert_with(|| ws.pool.take());
         outbox.append(0, |out| write_response(status, reason, fields, body, out))?;
         self.refused(id, status, String::new(), ws);
         Ok(())
+    }
+
+    fn with_own_fields<'a>(&self, fields: &'a [(String, String)]) -> Cow<'a, [(String, String)]> {
+        let mut fields = Cow::Borrowed(fields);
+        if let Some((name, value)) = self.settings.transport_security() {
+            fields.to_mut().push((name.to_owned(), value));
+        }
+        fields
     }
 
     fn on_response(&mut self, id: Id, response: Response, ws: &mut Workspace) {

@@ -81,7 +81,7 @@ impl Conn {
     /// Reads the rest of a large message straight into its own buffer; false if there is none.
     fn read_into_window(&mut self, id: Id, ws: &mut Workspace) -> bool {
         let (Line::Socket(socket, None), Phase::Open(wire)) = (&self.line, &mut self.phase) else { return false };
-        let Some(window) = wire.window() else { return false };
+        let Some(window) = wire.window(&mut ws.codec) else { return false };
         let room = window.len();
         match socket.read(window) {
             Ok(0) => self.on_eof(),

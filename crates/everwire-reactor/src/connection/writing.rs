@@ -55,11 +55,9 @@ impl Conn {
             let mut header = Vec::with_capacity(Header::MAX);
             plain.write(&mut header);
             ws.metrics.sent += 1;
-            let written = match socket.write_vectored(&[IoSlice::new(&header), IoSlice::new(payload)]) {
-                Ok(count) => count,
-                // Any error comes again, and is dealt with, when the rest is flushed.
-                Err(_) => 0,
-            };
+            let pieces = [IoSlice::new(&header), IoSlice::new(payload)];
+            // Any error comes again, and is dealt with, when the rest is flushed.
+            let written = socket.write_vectored(&pieces).unwrap_or_default();
             ws.metrics.written += written as u64;
             let rest = payload.len() + header.len() - written;
             if rest > 0 {
@@ -193,15 +191,12 @@ impl Conn {
             self.flags.full = false;
             ws.events.push(Event::Drained(id));
         }
-        let hang_up = match &mut self.closing {
-            Some(closing) if closing.then != Then::Stay => true,
-            _ => false,
-        };
-        if hang_up && matches!(self.closing.as_ref().map(|closing| closing.then), Some(Then::Drop)) {
+        let then = self.closing.as_ref().map_or(Then::Stay, |closing| closing.then);
+        if then == Then::Drop {
             self.phase = Phase::Over;
         }
         self.account();
-        (bytes, hang_up)
+        (bytes, then != Then::Stay)
     }
 
     fn on_flushed(&mut self, id: Id, poller: &Poller, ws: &mut Workspace) {

@@ -80,6 +80,11 @@ impl Shard {
         self.ws.used = 0;
     }
 
+    /// Takes back the payload of a large message that was copied: later messages use its memory.
+    pub fn give_back(&mut self, payload: Vec<u8>) {
+        self.ws.codec.give_back(payload);
+    }
+
     /// Writes what connections have to say; what their sockets do not take now leaves when they do.
     pub fn flush(&mut self) {
         while let Some(id) = self.ws.dirty.pop_front() {

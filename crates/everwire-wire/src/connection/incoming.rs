@@ -44,14 +44,14 @@ impl Connection {
     /// It grows with what has arrived, at most doubling the memory, and is never longer than what
     /// the frame claims. Absent while streaming. Report what was read with
     /// [`filled`](Self::filled); [`receive`](Self::receive) may be used instead at any time.
-    pub fn window(&mut self) -> Option<&mut [u8]> {
+    pub fn window(&mut self, codec: &mut Codec) -> Option<&mut [u8]> {
         let Progress::Payload(rest) = &self.progress else {
             return None;
         };
         if rest.opcode.is_control() || self.is_streaming || self.is_deaf() {
             return None;
         }
-        self.message.as_mut()?.window(rest.claim())
+        self.message.as_mut()?.window(rest.claim(), codec)
     }
 
     /// The first `n` bytes of the [`window`](Self::window) were read. They are unmasked, checked,

@@ -141,7 +141,7 @@ impl Listener {
     /// one.
     pub fn feed_window(&mut self, mut input: &[u8], size: usize) -> &mut Self {
         while !input.is_empty() {
-            if let Some(window) = self.connection.window() {
+            if let Some(window) = self.connection.window(&mut self.codec) {
                 let length = size.min(window.len()).min(input.len());
                 let (piece, rest) = input.split_at(length);
                 window[..length].copy_from_slice(piece);

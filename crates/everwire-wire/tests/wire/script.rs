@@ -167,7 +167,7 @@ impl Subject {
     }
 
     fn fill(&mut self, bytes: &[u8]) {
-        let Some(window) = self.connection.window() else {
+        let Some(window) = self.connection.window(&mut self.codec) else {
             return;
         };
         let length = bytes.len().min(window.len());

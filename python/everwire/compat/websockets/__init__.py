@@ -1,0 +1,117 @@
+"""Everwire under the names of the `websockets` package: its asyncio API, as of version 17.4.
+
+``import everwire.compat.websockets as websockets``, or ``from everwire.compat.websockets.asyncio.server import serve``, and so on.
+Nothing is done here that :mod:`everwire` does not do: these modules map names, arguments and defaults. What differs, and what
+is not offered (the threading and trio APIs, the legacy API, the protocol classes), stands in
+``docs/reference/websockets-compatibility.md``.
+"""
+
+from .asyncio.client import ClientConnection, connect, unix_connect
+from .asyncio.router import Router, route, unix_route
+from .asyncio.server import Server, ServerConnection, basic_auth, broadcast, serve, unix_serve
+from .datastructures import Headers, HeadersLike, MultipleValuesError
+from .exceptions import (
+    ConcurrencyError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    DuplicateParameter,
+    HeaderLineTooLong,
+    InvalidHandshake,
+    InvalidHeader,
+    InvalidHeaderFormat,
+    InvalidHeaderValue,
+    InvalidMessage,
+    InvalidMethod,
+    InvalidOrigin,
+    InvalidParameterName,
+    InvalidParameterValue,
+    InvalidProtocol,
+    InvalidProxy,
+    InvalidProxyMessage,
+    InvalidProxyStatus,
+    InvalidState,
+    InvalidStatus,
+    InvalidUpgrade,
+    InvalidURI,
+    NegotiationError,
+    PayloadTooBig,
+    ProtocolError,
+    ProxyError,
+    RequestLineTooLong,
+    SecurityError,
+    StatusLineTooLong,
+    TooManyFragments,
+    TooManyHeaders,
+    WebSocketException,
+)
+from .frames import Close, CloseCode, Opcode
+from .http11 import Request, Response
+from .protocol import State
+from .typing import Data, ExtensionName, ExtensionParameter, LoggerLike, Origin, StatusLike, Subprotocol
+from .version import version as __version__
+
+__all__ = [
+    "ClientConnection",
+    "Close",
+    "CloseCode",
+    "ConcurrencyError",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "Data",
+    "DuplicateParameter",
+    "ExtensionName",
+    "ExtensionParameter",
+    "HeaderLineTooLong",
+    "Headers",
+    "HeadersLike",
+    "InvalidHandshake",
+    "InvalidHeader",
+    "InvalidHeaderFormat",
+    "InvalidHeaderValue",
+    "InvalidMessage",
+    "InvalidMethod",
+    "InvalidOrigin",
+    "InvalidParameterName",
+    "InvalidParameterValue",
+    "InvalidProtocol",
+    "InvalidProxy",
+    "InvalidProxyMessage",
+    "InvalidProxyStatus",
+    "InvalidState",
+    "InvalidStatus",
+    "InvalidURI",
+    "InvalidUpgrade",
+    "LoggerLike",
+    "MultipleValuesError",
+    "NegotiationError",
+    "Opcode",
+    "Origin",
+    "PayloadTooBig",
+    "ProtocolError",
+    "ProxyError",
+    "Request",
+    "RequestLineTooLong",
+    "Response",
+    "Router",
+    "SecurityError",
+    "Server",
+    "ServerConnection",
+    "State",
+    "StatusLike",
+    "StatusLineTooLong",
+    "Subprotocol",
+    "TooManyFragments",
+    "TooManyHeaders",
+    "WebSocketException",
+    "__version__",
+    "basic_auth",
+    "broadcast",
+    "connect",
+    "route",
+    "serve",
+    "unix_connect",
+    "unix_route",
+    "unix_serve",
+]

@@ -1,0 +1,129 @@
+"""``websockets.asyncio.client``: :func:`everwire.connect` with that package's arguments, defaults and exceptions."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from .... import dialer as core
+from ....errors import HandshakeFailed, ProtocolError, UsageError
+from ....headers import HeadersLike
+from ....reconnect import backoff, process_exception
+from ..exceptions import InvalidMessage, InvalidStatus, SecurityError
+from ..extensions.permessage_deflate import deflate_of
+from ..http11 import USER_AGENT
+from ..typing import LoggerLike, Origin, Subprotocol
+from ..uri import parse_uri
+from .arguments import check_subprotocols, message_limit, without_inert
+from .connection import Facade
+
+__all__ = ["ClientConnection", "connect", "unix_connect"]
+
+
+class ClientConnection(Facade, core.ClientConnection):
+    """A connection that :func:`connect` opened."""
+
+
+class connect(core.connect):  # noqa: N801 - used as a function
+    """Open a WebSocket connection as ``websockets.asyncio.client.connect`` does: see :class:`everwire.connect`.
+
+    Any other argument of :class:`everwire.connect` may be given.
+
+    Args:
+        proxy: only ``None``, and ``True`` for a client without one: proxies are not offered yet, the environment is not looked at.
+
+    Raises:
+        InvalidURI: the URL is none.
+        InvalidHandshake: the server did not agree: :exc:`InvalidStatus`, :exc:`InvalidMessage`, :exc:`SecurityError` and others.
+        TimeoutError: it took longer than ``open_timeout``.
+        OSError: no connection could be made.
+        ValueError: the arguments do not fit together.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        origin: Origin | None = None,
+        extensions: Sequence[Any] | None = None,
+        subprotocols: Sequence[Subprotocol] | None = None,
+        compression: str | None = "deflate",
+        additional_headers: HeadersLike | None = None,
+        user_agent_header: str | None = USER_AGENT,
+        proxy: str | bool | None = True,
+        process_exception: Callable[[Exception], Exception | None] = process_exception,
+        open_timeout: float | None = 10,
+        ping_interval: float | None = 20,
+        ping_timeout: float | None = 20,
+        close_timeout: float | None = 10,
+        reconnect_delays: Callable[[], Iterator[float]] = backoff,
+        max_size: int | tuple[int | None, int | None] | None = 2**20,
+        max_queue: int | tuple[int | None, int | None] | None = 16,
+        write_limit: int | tuple[int, int | None] = 2**15,
+        logger: LoggerLike | None = None,
+        create_connection: Callable[..., ClientConnection] | None = None,
+        unix: bool = False,
+        **options: Any,
+    ) -> None:
+        secure = parse_uri(uri).secure
+        if not secure and options.get("ssl") is not None:
+            raise ValueError("ssl argument is incompatible with a ws:// URI")
+        if secure and options.get("ssl", True) is None:
+            raise ValueError("ssl=None is incompatible with a wss:// URI")
+        if isinstance(proxy, str):
+            raise UsageError("proxies are not offered yet: connect without one, proxy=None")
+        check_subprotocols(subprotocols)
+        super().__init__(
+            uri,
+            origin=origin,
+            subprotocols=subprotocols,
+            compression=deflate_of(extensions, compression),
+            additional_headers=additional_headers,
+            user_agent_header=user_agent_header,
+            process_exception=process_exception,
+            reconnect_delays=reconnect_delays,
+            open_timeout=open_timeout,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+            max_size=message_limit(max_size),
+            max_queue=max_queue,
+            write_limit=write_limit,
+            logger=logger or logging.getLogger("websockets.client"),
+            create_connection=create_connection or ClientConnection,
+            **without_inert(options),
+        )
+
+    async def _open(self) -> core.ClientConnection:
+        try:
+            return await super()._open()
+        except HandshakeFailed as error:
+            raise _translated(error) from error.__cause__
+        except UsageError as error:
+            if isinstance(error.__cause__, HandshakeFailed):  # a redirect that cannot be followed from here
+                raise ValueError(str(error)) from error.__cause__
+            raise
+
+
+def unix_connect(path: str | os.PathLike[str] | None = None, uri: str | None = None, **options: Any) -> connect:
+    """Connect to a Unix socket: :func:`connect` with a path, or with a connected ``sock``."""
+    if uri is None:
+        uri = "ws://localhost/" if options.get("ssl") is None else "wss://localhost/"
+    if path is None and options.get("sock") is None:
+        raise ValueError("no path and sock were specified")
+    if path is not None and options.get("sock") is not None:
+        raise ValueError("path and sock can not be specified at the same time")
+    return connect(uri, unix=True, path=None if path is None else os.fspath(path), **options)
+
+
+def _translated(error: HandshakeFailed) -> HandshakeFailed:
+    """The same failure under that package's finer name, if it has one."""
+    if isinstance(error.__cause__, HandshakeFailed):  # a redirect that was not followed
+        return SecurityError(str(error), error.response)
+    if isinstance(error.__cause__, EOFError | ProtocolError) and error.response is None:
+        return InvalidMessage("did not receive a valid HTTP response")
+    if error.response is not None and error.response.status_code != 101:
+        return InvalidStatus(error.response)
+    return error

@@ -1,0 +1,80 @@
+"""``websockets.asyncio.connection``: what connections of both sides have there besides what they have in Everwire."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from .... import connection as core
+from ....broadcasting import broadcast
+
+__all__ = ["Connection", "Facade", "Transport", "broadcast"]
+
+Connection = core.Connection
+
+
+class Transport:
+    """What programs use of ``connection.transport``, for a connection whose socket is in the engine: there is no asyncio transport."""
+
+    def __init__(self, connection: core.Connection) -> None:
+        self._connection = connection
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """``"peername"`` and ``"sockname"``; ``"cipher"`` if TLS is in the engine. Nothing else is known."""
+        match name:
+            case "peername":
+                return self._connection.remote_address
+            case "sockname":
+                return self._connection.local_address
+            case "cipher":
+                tls = self._connection._tls()
+                return default if tls is None else (tls[1], tls[0], None)
+            case _:
+                return default
+
+    def is_closing(self) -> bool:
+        """Whether the connection has ended."""
+        return self._connection._state == core.State.CLOSED
+
+    def abort(self) -> None:
+        """End the connection without a closing handshake."""
+        self._connection.abort()
+
+    def close(self) -> None:
+        """The same: what was sent is with the system already, unless the peer does not read."""
+        self._connection.abort()
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes of output that wait for the peer."""
+        return self._connection.write_buffer_size
+
+    def pause_reading(self) -> None:
+        """Stop reading: TCP slows the peer down."""
+        self._connection.pause()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        self._connection.resume()
+
+
+class Facade(core.Connection):
+    """Attributes of `websockets` connections that Everwire's do not need."""
+
+    _transport: Any = None
+
+    @property
+    def transport(self) -> Any:
+        """asyncio's transport with an :class:`ssl.SSLContext`, else something that does what programs use one for."""
+        if self._transport is None:
+            self._transport = Transport(self)
+        return self._transport
+
+    @transport.setter
+    def transport(self, transport: Any) -> None:
+        self._transport = transport
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that the connection belongs to."""
+        loop: asyncio.AbstractEventLoop = self._loop
+        return loop

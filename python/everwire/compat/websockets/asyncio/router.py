@@ -1,0 +1,106 @@
+"""``websockets.asyncio.router``: handlers by path, with the URL maps of Werkzeug, if that is installed."""
+
+from __future__ import annotations
+
+import http
+import importlib
+import inspect
+import os
+import ssl as ssl_module
+import urllib.parse
+from collections.abc import Callable
+from typing import Any
+
+from ....handshake import Request, Response
+from ....server import serve as serving
+from .server import ServerConnection, serve
+
+__all__ = ["Router", "route", "unix_route"]
+
+
+def route(
+    url_map: Any,
+    *args: Any,
+    server_name: str | None = None,
+    ssl: ssl_module.SSLContext | bool | None = None,
+    create_router: Callable[..., Router] | None = None,
+    **options: Any,
+) -> serving:
+    """Serve with a handler for each path: the arguments are those of ``serve()``, but for the first.
+
+    Args:
+        url_map: a ``werkzeug.routing.Map`` whose endpoints are handlers; what it captures comes as keyword arguments.
+        server_name: the host in redirects, if a proxy changes the ``Host`` field.
+        ssl: as in ``serve()``; ``True`` if a proxy in front has TLS, so that redirects lead to ``wss://``.
+        create_router: makes the :class:`Router`.
+
+    Raises:
+        ImportError: Werkzeug is not installed.
+    """
+    try:
+        importlib.import_module("werkzeug.routing")
+    except ImportError:
+        raise ImportError("route() requires werkzeug") from None
+    router = (create_router or Router)(url_map, server_name, "ws" if ssl is None else "wss")
+    if ssl is not None and ssl is not True:
+        options["ssl"] = ssl
+    own = options.pop("process_request", None)
+
+    async def process_request(connection: ServerConnection, request: Request) -> Response | None:
+        response: Response | None = None
+        if own is not None:
+            response = own(connection, request)
+            if inspect.isawaitable(response):
+                response = await response
+        return router.route_request(connection, request) if response is None else response
+
+    return serve(router.handler, *args, process_request=process_request, **options)
+
+
+def unix_route(url_map: Any, path: str | os.PathLike[str] | None = None, **options: Any) -> serving:
+    """Serve with a handler for each path on a Unix socket: see :func:`route` and ``unix_serve()``."""
+    return route(url_map, unix=True, path=None if path is None else os.fspath(path), **options)
+
+
+class Router:
+    """Finds the handler for a request."""
+
+    def __init__(self, url_map: Any, server_name: str | None = None, url_scheme: str = "ws") -> None:
+        self.url_map = url_map
+        self.server_name = server_name
+        self.url_scheme = url_scheme
+        for rule in url_map.iter_rules():
+            rule.websocket = True
+
+    def get_server_name(self, connection: ServerConnection, request: Request) -> str:
+        """The host that redirects lead to."""
+        return request.headers["Host"] if self.server_name is None else self.server_name
+
+    def redirect(self, connection: ServerConnection, url: str) -> Response:
+        """The answer that leads elsewhere."""
+        response = connection.respond(http.HTTPStatus.FOUND, f"Found at {url}")
+        response.headers["Location"] = url
+        return response
+
+    def not_found(self, connection: ServerConnection) -> Response:
+        """The answer to a path that nobody handles."""
+        return connection.respond(http.HTTPStatus.NOT_FOUND, "Not Found")
+
+    def route_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Choose the handler, or answer."""
+        exceptions = importlib.import_module("werkzeug.exceptions")
+        routing = importlib.import_module("werkzeug.routing")
+        adapter = self.url_map.bind(self.get_server_name(connection, request), url_scheme=self.url_scheme)
+        parts = urllib.parse.urlsplit(request.path)
+        try:
+            handler, arguments = adapter.match(path_info=parts.path, query_args=parts.query)
+        except routing.RequestRedirect as elsewhere:
+            return self.redirect(connection, elsewhere.new_url)
+        except exceptions.NotFound:
+            return self.not_found(connection)
+        connection.handler, connection.handler_kwargs = handler, arguments
+        return None
+
+    async def handler(self, connection: ServerConnection) -> None:
+        """Run the handler that was chosen."""
+        await connection.handler(connection, **connection.handler_kwargs)

@@ -1,0 +1,1 @@
+"""``websockets.extensions``: only permessage-deflate; extensions of one's own are not offered."""
