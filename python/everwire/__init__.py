@@ -20,7 +20,8 @@ from .errors import (
 from .handshake import Request, Response
 from .headers import Headers
 from .limits import Limits
-from .server import Server, ServerConnection, serve, unix_serve
+from .server import Server, ServerConnection
+from .serving import serve, unix_serve
 from .tls import TLS
 
 __all__ = [

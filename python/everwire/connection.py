@@ -25,7 +25,7 @@ from .errors import (
     UsageError,
 )
 from .handshake import Request, Response, parse_response
-from .parts import Parts
+from .parts import Parts, is_buffer, send_parts
 
 __all__ = ["BytesLike", "Connection", "Data", "State"]
 
@@ -171,14 +171,14 @@ class Connection(_core.Connection):
     # Sending: send() and send_nowait() are the engine's; what follows is for when they cannot do it at once
 
     async def _send(self, message: Any, text: bool | None) -> None:
-        if isinstance(message, str | bytes | bytearray | memoryview) or _is_buffer(message):
+        if isinstance(message, str | bytes | bytearray | memoryview) or is_buffer(message):
             await self._send_message(message, text)
         elif isinstance(message, Mapping):
             raise TypeError("data is a dict-like object: send json.dumps(data), or its keys as a list")
         elif isinstance(message, AsyncIterable):
-            await self._send_parts(message, text)
+            await send_parts(self, message, text)
         elif isinstance(message, Iterable):
-            await self._send_parts(_each(message), text)
+            await send_parts(self, _each(message), text)
         else:
             raise TypeError(f"data must be str, bytes, iterable, or async iterable, not {type(message).__name__}")
 
@@ -191,34 +191,6 @@ class Connection(_core.Connection):
             return
         await self._wait_for_room()
         self.send_nowait(message, text=text)
-
-    async def _send_parts(self, parts: AsyncIterable[Any], text: bool | None) -> None:
-        if self._sending is None:
-            self._sending = asyncio.Lock()
-        async with self._sending:
-            begun: type[str | bytes] | None = None
-            try:
-                async for part in parts:
-                    kind = str if isinstance(part, str) else bytes
-                    if kind is bytes and not _is_buffer(part):
-                        raise TypeError(f"data iterable must contain str or bytes, not {type(part).__name__}")
-                    if begun is not None and kind is not begun:
-                        raise TypeError("data iterable must contain parts of one type, all str or all bytes")
-                    await self._send_part_or_raise(part, _is_text(kind, text), fin=False)
-                    begun = kind
-                    self._is_mid_message = True
-                if begun is not None:
-                    # Which part is the last is known only now, and none is held back until then.
-                    await self._send_part_or_raise(begun(), _is_text(begun, text), fin=True)
-            except ConnectionClosed:
-                raise
-            except BaseException:
-                if begun is not None and self._state == State.OPEN:
-                    # Half a message is with the peer, and the other half will not come: there is no way to take it back.
-                    self._close(1011, "error in fragmented message")
-                raise
-            finally:
-                self._is_mid_message = False
 
     async def _send_part_or_raise(self, part: Any, text: bool, fin: bool) -> None:
         await self._wait_for_room()
@@ -247,7 +219,7 @@ class Connection(_core.Connection):
             payload = secrets.token_bytes(4)
         elif isinstance(data, str):
             payload = data.encode()
-        elif _is_buffer(data):
+        elif is_buffer(data):
             payload = bytes(data)
         else:
             raise TypeError(f"data must be str or bytes, not {type(data).__name__}")
@@ -401,18 +373,6 @@ def _cause(kind: str, text: str, status: int) -> Exception:
             return ProtocolError(text)
         case _:
             return UsageError(text) if kind == "aborted" else RuntimeError(text)
-
-
-def _is_text(kind: type[Any], text: bool | None) -> bool:
-    return kind is str if text is None else text
-
-
-def _is_buffer(value: Any) -> bool:
-    try:
-        memoryview(value)
-    except TypeError:
-        return False
-    return True
 
 
 async def _each(parts: Iterable[Any]) -> AsyncIterator[Any]:

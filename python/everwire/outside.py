@@ -43,9 +43,8 @@ class Outside(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._feed(data, False)
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> None:
         self._feed(b"", True)
-        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -62,8 +61,7 @@ class Outside(asyncio.Protocol):
     def _feed(self, data: bytes, last: bool) -> None:
         if self._number is not None and not self._ended:
             self._ended = last
-            if self._shard.feed(self._number, data, last):
-                self.pause_reading()
+            self._shard.feed(self._number, data, last)
 
     # What the engine calls
 

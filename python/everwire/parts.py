@@ -1,11 +1,11 @@
-"""A message received in parts, as they come."""
+"""Messages in parts: received as they come, sent as they are made."""
 
 from __future__ import annotations
 
 import asyncio
 import codecs
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConnectionClosed
@@ -13,7 +13,7 @@ from .errors import ConnectionClosed
 if TYPE_CHECKING:
     from .connection import Connection
 
-__all__ = ["Parts"]
+__all__ = ["Parts", "is_buffer", "send_parts"]
 
 
 class Parts(AsyncIterator[Any]):
@@ -76,3 +76,55 @@ class Parts(AsyncIterator[Any]):
             self._is_over = True
             self._connection._set_streaming(False)
             self._connection._skip_parts()
+
+
+async def send_parts(connection: Connection, parts: AsyncIterable[Any], text: bool | None) -> None:
+    """Send a message in parts, each at once, while other messages wait.
+
+    Raises:
+        ConnectionClosed: the connection closed before the end.
+        TypeError: the parts are not all text, or all bytes-like. If some are with the peer, the connection closes with 1011.
+    """
+    if connection._sending is None:
+        connection._sending = asyncio.Lock()
+    async with connection._sending:
+        begun: type[str | bytes] | None = None
+        try:
+            async for part in parts:
+                kind = _kind(part, begun)
+                await connection._send_part_or_raise(part, kind is str if text is None else text, fin=False)
+                begun = kind
+                connection._is_mid_message = True
+            if begun is not None:
+                # Which part is the last is known only now, and none is held back until then.
+                await connection._send_part_or_raise(begun(), begun is str if text is None else text, fin=True)
+        except ConnectionClosed:
+            raise
+        except BaseException:
+            if begun is not None:
+                # Half a message is with the peer, and the other half will not come: there is no way to take it back.
+                connection._close(1011, "error in fragmented message")
+            raise
+        finally:
+            connection._is_mid_message = False
+
+
+def _kind(part: Any, begun: type[str | bytes] | None) -> type[str | bytes]:
+    if isinstance(part, str):
+        kind: type[str | bytes] = str
+    elif is_buffer(part):
+        kind = bytes
+    else:
+        raise TypeError(f"data iterable must contain str or bytes, not {type(part).__name__}")
+    if begun not in (None, kind):
+        raise TypeError("data iterable must contain parts of one type, all str or all bytes")
+    return kind
+
+
+def is_buffer(value: Any) -> bool:
+    """Whether something is bytes-like."""
+    try:
+        memoryview(value)
+    except TypeError:
+        return False
+    return True

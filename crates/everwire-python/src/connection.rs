@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 
 use everwire_reactor::Id;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+use crate::context;
 use crate::errors;
 use crate::finished::Finished;
 use crate::inbox::{Entry, Inbox, Marks, Pushed};
@@ -47,8 +47,7 @@ pub struct Connection {
     /// The application asked for silence (callback style).
     is_paused: bool,
     reader: Option<Py<Waiter>>,
-    on_message: Option<Py<PyAny>>,
-    context: Option<Py<PyAny>>,
+    on_message: Option<Callback>,
     /// The turn of the loop in which something was last written at once.
     turn: u64,
     /// Somebody reads a message in parts.
@@ -151,7 +150,7 @@ impl Connection {
             }
         };
         if let Some(callback) = callback {
-            Self::call_back(slf, &callback, object)?;
+            callback.call(slf, object)?;
             return Ok(false);
         }
         let (pushed, place, is_awaited) = {
@@ -178,29 +177,14 @@ impl Connection {
                 }
             };
             if let Some(object) = Self::take(slf, Mode::Message { decode: None })? {
-                Self::call_back(slf, &callback, object)?;
+                callback.call(slf, object)?;
             }
         }
-    }
-
-    fn call_back(slf: &Bound<'_, Self>, callback: &Py<PyAny>, message: Py<PyAny>) -> PyResult<()> {
-        let py = slf.py();
-        let context = slf.borrow().context.as_ref().map(|context| context.clone_ref(py));
-        match context {
-            Some(context) => context.bind(py).call_method1(intern!(py, "run"), (callback, slf, message))?,
-            None => callback.bind(py).call1((slf, message))?,
-        };
-        Ok(())
     }
 
     /// Whoever waits for a message, to be woken: the next `recv()` registers anew.
     pub fn take_reader(slf: &Bound<'_, Self>) -> Option<Py<Waiter>> {
         slf.borrow_mut().reader.take()
-    }
-
-    /// The turn in which something was last written at once, and whether further messages wait to be answered.
-    fn output_turn(&self) -> (u64, bool) {
-        (self.turn, !self.inbox.is_empty())
     }
 
     fn place(&self, py: Python<'_>) -> Option<(Py<Shard>, Id)> {
@@ -211,7 +195,7 @@ impl Connection {
     pub fn connected(slf: &Bound<'_, Self>) -> PyResult<(Py<Shard>, Id)> {
         let py = slf.py();
         let place = slf.borrow().place(py);
-        place.ok_or_else(|| errors::usage(py, "the connection is not connected yet"))
+        place.ok_or_else(|| not_connected(py))
     }
 
     /// Queues a message; `None` if the connection is closing.
@@ -222,8 +206,11 @@ impl Connection {
         at_once: bool,
     ) -> PyResult<Option<()>> {
         let py = slf.py();
-        let (shard, id) = Self::connected(slf)?;
-        let (turn, has_more) = slf.borrow().output_turn();
+        let (place, turn, has_more) = {
+            let this = slf.borrow();
+            (this.place(py), this.turn, !this.inbox.is_empty())
+        };
+        let (shard, id) = place.ok_or_else(|| not_connected(py))?;
         let sent = shard.get().with(py, |reactor| match fragment {
             None => reactor.send(id, message.kind, &message.bytes),
             Some(fin) => reactor.send_fragment(id, message.kind, &message.bytes, fin),
@@ -235,7 +222,9 @@ impl Connection {
             };
         }
         let now = Shard::after_send(shard.bind(py), id, turn, has_more, at_once)?;
-        slf.borrow_mut().turn = now;
+        if now != turn {
+            slf.borrow_mut().turn = now;
+        }
         Ok(Some(()))
     }
 }
@@ -253,7 +242,6 @@ impl Connection {
             is_paused: false,
             reader: None,
             on_message: None,
-            context: None,
             turn: 0,
             streaming: false,
             request: None,
@@ -383,20 +371,19 @@ impl Connection {
     /// What is called with each message (callback style); see `everwire.Connection.on_message`.
     #[getter]
     fn on_message(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.on_message.as_ref().map(|callback| callback.clone_ref(py))
+        self.on_message.as_ref().map(|callback| callback.callable.clone_ref(py))
     }
 
     #[setter]
     fn set_on_message(slf: &Bound<'_, Self>, callback: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
-        let context = match &callback {
-            Some(_) => Some(copy_context(py)?),
+        let callback = match callback {
+            Some(callable) => Some(Callback { callable, context: context::copy(py)? }),
             None => None,
         };
         let (before, waiting) = {
             let mut this = slf.borrow_mut();
-            let before = (std::mem::replace(&mut this.on_message, callback), std::mem::replace(&mut this.context, context));
-            (before, !this.inbox.is_empty())
+            (std::mem::replace(&mut this.on_message, callback), !this.inbox.is_empty())
         };
         drop(before);
         if waiting { Self::deliver_soon(slf) } else { Ok(()) }
@@ -491,8 +478,10 @@ impl Connection {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.shard)?;
         visit.call(&self.reader)?;
-        visit.call(&self.on_message)?;
-        visit.call(&self.context)?;
+        if let Some(callback) = &self.on_message {
+            visit.call(&callback.callable)?;
+            visit.call(&callback.context)?;
+        }
         self.inbox.traverse(visit)
     }
 
@@ -500,7 +489,6 @@ impl Connection {
         self.shard = None;
         self.reader = None;
         self.on_message = None;
-        self.context = None;
         drop(self.inbox.take_all());
     }
 }
@@ -540,7 +528,24 @@ impl Connection {
     }
 }
 
-fn copy_context(py: Python<'_>) -> PyResult<Py<PyAny>> {
-    static COPY_CONTEXT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    Ok(COPY_CONTEXT.import(py, "contextvars", "copy_context")?.call0()?.unbind())
+/// What is called with each message, and the context to call it in.
+struct Callback {
+    callable: Py<PyAny>,
+    context: Py<PyAny>,
+}
+
+impl Callback {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        Callback { callable: self.callable.clone_ref(py), context: self.context.clone_ref(py) }
+    }
+
+    fn call(&self, connection: &Bound<'_, Connection>, message: Py<PyAny>) -> PyResult<()> {
+        let py = connection.py();
+        let callable = self.callable.bind(py);
+        context::run(self.context.bind(py), || callable.call1((connection, message)).map(drop))
+    }
+}
+
+fn not_connected(py: Python<'_>) -> PyErr {
+    errors::usage(py, "the connection is not connected yet")
 }

@@ -11,6 +11,7 @@
 //! | `finished` | the coroutine that `send()` returns when nothing has to be waited for |
 //! | `inbox` | received messages that wait |
 //! | `message` | text and bytes, in both directions |
+//! | `context` | calls within a context (`unsafe`: two C functions) |
 //! | `descriptor` | sockets that Python hands over (`unsafe`: ownership) |
 //! | `settings`, `tls` | what a listener or connection is made with |
 //! | `table` | which Python object belongs to which connection |
@@ -19,6 +20,7 @@
 #![deny(unsafe_code)]
 
 mod connection;
+mod context;
 mod descriptor;
 mod errors;
 mod finished;

@@ -5,7 +5,7 @@
 //! message for the next one.
 //!
 //! PERF: PyO3 knows no `am_send` slot, with which a coroutine returns its value without raising `StopIteration`; it is put into
-//! the type here, once (bench: echo, `async for`). One of the two files with `unsafe`.
+//! the type here, once (bench: echo, `async for`). One of the three files with `unsafe`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

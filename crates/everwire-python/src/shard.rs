@@ -279,11 +279,18 @@ impl Shard {
         Ok(())
     }
 
-    /// Takes bytes from an outside driver, and the end. True if the driver is to stop reading until `resume_reading()`.
-    fn feed(slf: &Bound<'_, Self>, id: u64, data: &[u8], last: bool) -> PyResult<bool> {
-        let is_sated = slf.get().with(slf.py(), |reactor| reactor.feed(Id::from_bits(id), data, last))?;
-        Self::run(slf)?;
-        Ok(is_sated)
+    /// Takes bytes from an outside driver, and the end. The driver is told to stop reading if enough waits.
+    fn feed(slf: &Bound<'_, Self>, id: u64, data: &[u8], last: bool) -> PyResult<()> {
+        let py = slf.py();
+        let id = Id::from_bits(id);
+        let is_sated = slf.get().with(py, |reactor| reactor.feed(id, data, last))?;
+        if is_sated {
+            let driver = lock(&slf.get().table).driver(py, id);
+            if let Some(driver) = driver {
+                driver.bind(py).call_method0(intern!(py, "pause_reading"))?;
+            }
+        }
+        Self::run(slf)
     }
 
     /// Answers a request that waits: `None` to follow the rules and choose this subprotocol.

@@ -114,9 +114,10 @@ fn dispatch(slf: &Bound<'_, Shard>, mut events: VecDeque<Event>, scratch: Box<[u
     let this = slf.get();
     let mut result = Ok(());
     let mut count = 0;
+    let mut current = None;
     while let Some(event) = events.pop_front() {
         let id = id_of(&event);
-        if let Err(error) = apply(slf, event, &scratch) {
+        if let Err(error) = apply(slf, event, &scratch, &mut current) {
             if !error.is_instance_of::<PyException>(py) {
                 result = Err(error);
                 break;
@@ -170,11 +171,22 @@ fn deliver(slf: &Bound<'_, Shard>) -> PyResult<()> {
     Ok(())
 }
 
-fn apply(slf: &Bound<'_, Shard>, event: Event, scratch: &[u8]) -> PyResult<()> {
+/// Applies one event. `current` is the connection of the message before: often they come in a row.
+fn apply(
+    slf: &Bound<'_, Shard>,
+    event: Event,
+    scratch: &[u8],
+    current: &mut Option<(Id, Py<Connection>)>,
+) -> PyResult<()> {
     let py = slf.py();
+    if let Event::Message(id, ..) | Event::Fragment(id, ..) = &event
+        && current.as_ref().is_none_or(|(known, _)| known != id)
+    {
+        *current = connection_of(slf, *id).map(|connection| (*id, connection));
+    }
     match event {
-        Event::Message(id, kind, payload) => receive(slf, id, kind, payload, scratch, true, false),
-        Event::Fragment(id, kind, payload, fin) => receive(slf, id, kind, payload, scratch, fin, true),
+        Event::Message(_, kind, payload) => receive(slf, current, kind, payload, scratch, true, false),
+        Event::Fragment(_, kind, payload, fin) => receive(slf, current, kind, payload, scratch, fin, true),
         Event::Opened(id) => {
             let Some((connection, endpoint)) = introduce(slf, id)? else { return Ok(()) };
             connection.bind(py).borrow_mut().state = State::Open;
@@ -217,7 +229,7 @@ fn apply(slf: &Bound<'_, Shard>, event: Event, scratch: &[u8]) -> PyResult<()> {
 
 fn receive(
     slf: &Bound<'_, Shard>,
-    id: Id,
+    connection: &Option<(Id, Py<Connection>)>,
     kind: Kind,
     payload: Payload,
     scratch: &[u8],
@@ -225,7 +237,7 @@ fn receive(
     part: bool,
 ) -> PyResult<()> {
     let py = slf.py();
-    let Some(connection) = connection_of(slf, id) else { return Ok(()) };
+    let Some((_, connection)) = connection else { return Ok(()) };
     let bytes = match &payload {
         Payload::Scratch(range) => &scratch[range.clone()],
         Payload::Owned(bytes) => bytes,
@@ -241,10 +253,10 @@ fn receive(
     Ok(())
 }
 
-fn wake_later(slf: &Bound<'_, Shard>, connection: Py<Connection>) {
+fn wake_later(slf: &Bound<'_, Shard>, connection: &Py<Connection>) {
     let mut leftover = lock(&slf.get().leftover);
-    if !leftover.wakes.back().is_some_and(|last| last.is(&connection)) {
-        leftover.wakes.push_back(connection);
+    if !leftover.wakes.back().is_some_and(|last| last.is(connection)) {
+        leftover.wakes.push_back(connection.clone_ref(slf.py()));
     }
 }
 
@@ -301,7 +313,7 @@ fn close(slf: &Bound<'_, Shard>, id: Id, ending: Ending) -> PyResult<()> {
     if let Some(driver) = &row.driver {
         driver.bind(py).call_method0(intern!(py, "finish"))?;
     }
-    wake_later(slf, row.connection.clone_ref(py));
+    wake_later(slf, &row.connection);
     let ending = (said(ending.received), said(ending.sent), ending.received_first, cause);
     connection.call_method1(intern!(py, "_on_closed"), ending)?;
     Ok(())

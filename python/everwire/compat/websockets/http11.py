@@ -2,6 +2,6 @@
 
 from ...dialer import USER_AGENT
 from ...handshake import Request, Response
-from ...server import SERVER
+from ...serving import SERVER
 
 __all__ = ["SERVER", "USER_AGENT", "Request", "Response"]

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from .... import server as core
+from .... import serving
 from ....authentication import basic_auth
 from ....broadcasting import broadcast
 from ....handshake import Request, Response
@@ -55,7 +56,7 @@ def serve(
     create_connection: Callable[..., ServerConnection] | None = None,
     unix: bool = False,
     **options: Any,
-) -> core.serve:
+) -> serving.serve:
     """Serve WebSocket connections as ``websockets.asyncio.server.serve`` does: see :func:`everwire.serve`.
 
     Differences of the defaults, which are those of `websockets`: ``host=None`` listens on all interfaces, without TLS too (a
@@ -78,7 +79,7 @@ def serve(
         select_subprotocol = _selection(subprotocols)
     if host is None and sock is None and not unix:
         host = ""
-    return core.serve(
+    return serving.serve(
         handler,  # type: ignore[arg-type]
         host,
         port,
@@ -107,7 +108,7 @@ def unix_serve(
     handler: Callable[[ServerConnection], Awaitable[None]],
     path: str | os.PathLike[str] | None = None,
     **options: Any,
-) -> core.serve:
+) -> serving.serve:
     """Serve on a Unix socket: :func:`serve` with a path, or with a bound ``sock``."""
     return serve(handler, unix=True, path=None if path is None else os.fspath(path), **options)
 

@@ -1,0 +1,132 @@
+"""A program whose types are known: type checkers must find what the comments say, and only these mistakes.
+
+``# -> TYPE`` is what ``reveal_type`` shows; ``# mistake`` is where a type checker must complain.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import reveal_type
+
+from everwire import (
+    TLS,
+    ClientConnection,
+    Close,
+    Connection,
+    ConnectionClosed,
+    Deflate,
+    Headers,
+    Limits,
+    Request,
+    Response,
+    ServerConnection,
+    State,
+    broadcast,
+    connect,
+    serve,
+)
+
+
+async def receiving(ws: Connection, either: bool | None) -> None:
+    reveal_type(await ws.recv())  # -> str | bytes
+    reveal_type(await ws.recv(decode=True))  # -> str
+    reveal_type(await ws.recv(decode=False))  # -> bytes
+    reveal_type(await ws.recv(either))  # -> str | bytes
+    reveal_type(ws.recv(decode=True))  # -> Coroutine[Any, Any, str]
+    async for message in ws:
+        reveal_type(message)  # -> str | bytes
+    async for part in ws.recv_streaming():
+        reveal_type(part)  # -> str | bytes
+    async for text in ws.recv_streaming(decode=True):
+        reveal_type(text)  # -> str
+    await ws.recv(decode="utf-8")  # mistake
+
+
+async def sending(ws: Connection, parts: AsyncIterator[str]) -> None:
+    await ws.send("text")
+    await ws.send(memoryview(b"bytes-like"))
+    await ws.send(["a ", "message ", "in parts"])
+    await ws.send(parts, text=False)
+    ws.send_nowait(bytearray(b"now"), text=True, flush=True)
+    reveal_type(ws.write_buffer_size)  # -> int
+    reveal_type(await (await ws.ping()))  # -> float
+    await ws.pong(b"")
+    await ws.send(1)  # mistake
+    await ws.send([1])  # mistake
+    ws.send_nowait(["parts"])  # mistake
+    broadcast([ws], "text", raise_exceptions=True)
+    broadcast(["ws"], "text")  # mistake
+
+
+def callbacks(ws: ServerConnection) -> None:
+    def on_message(connection: ServerConnection, message: str | bytes) -> None:
+        connection.send_nowait(message)
+
+    async def too_slow(connection: ServerConnection, message: str | bytes) -> None:
+        await connection.send(message)
+
+    ws.on_message = on_message
+    ws.on_message = lambda connection, message: connection.send_nowait(message)
+    ws.on_message = None
+    ws.pause()
+    ws.resume()
+    ws.abort()
+    ws.on_message = too_slow  # mistake
+
+
+async def describing(ws: ServerConnection) -> None:
+    reveal_type(ws.on_message)  # -> Callable[[ServerConnection, str | bytes], None] | None
+    reveal_type(ws.state)  # -> State
+    reveal_type(ws.state is State.OPEN)  # -> bool
+    reveal_type(ws.request)  # -> Request | None
+    reveal_type(ws.response)  # -> Response | None
+    reveal_type(ws.subprotocol)  # -> str | None
+    reveal_type(ws.latency)  # -> float
+    reveal_type(ws.close_code)  # -> int | None
+    reveal_type(ws.close_reason)  # -> str | None
+    try:
+        await ws.close(1000, "done")
+    except ConnectionClosed as closed:
+        reveal_type(closed.rcvd)  # -> Close | None
+        reveal_type(closed.code)  # -> int
+
+
+async def serving(decide: Callable[[Request], bool]) -> None:
+    async def handler(ws: ServerConnection) -> None:
+        await ws.send("hello")
+
+    def process_request(ws: ServerConnection, request: Request) -> Response | None:
+        return None if decide(request) else ws.respond(403, "no\n")
+
+    def not_a_handler(ws: ServerConnection, path: str) -> None: ...
+
+    tls = TLS("certificate.pem", "key.pem")
+    limits = Limits(message=2**16)
+    async with serve(handler, "", 0, ssl=tls, limits=limits, process_request=process_request) as server:
+        reveal_type(server.is_serving())  # -> bool
+        reveal_type(list(server.connections))  # -> list[ServerConnection]
+    serve(not_a_handler, "", 0)  # mistake
+    Limits(message="1 MiB")  # mistake
+
+
+async def connecting() -> None:
+    async with connect("ws://localhost", compression=Deflate(level=1), additional_headers={"A": "b"}) as ws:
+        reveal_type(ws)  # -> ClientConnection
+    reveal_type(await connect("ws://localhost"))  # -> ClientConnection
+    reveal_type(Headers({"A": "b"}).get_all("a"))  # -> list[str]
+    reveal_type(Close(1000, "").reason)  # -> str
+    connect(b"ws://localhost")  # mistake
+
+
+async def subclassing() -> None:
+    class Player(ServerConnection):
+        name: str = ""
+
+    class Robot(ClientConnection): ...
+
+    async def handler(ws: ServerConnection) -> None:
+        assert isinstance(ws, Player)
+        reveal_type(ws.name)  # -> str
+        reveal_type(ws.on_message)  # -> Callable[[Player, str | bytes], None] | None
+
+    serve(handler, "", 0, create_connection=Player)
+    connect("ws://localhost", create_connection=Robot)
+    serve(handler, "", 0, create_connection=Robot)  # mistake
