@@ -13,6 +13,8 @@ bench:
 	@tools/python bench/run.py
 fuzz:
 	@tools/python tools/fuzz.py
+conformance:
+	@tools/python tests/conformance/run.py
 docs:
 	@tools/python tools/docs.py
 wheel:

@@ -3,10 +3,11 @@
 import ssl
 import sys
 
-import everwire
 import probe
 import settings
 import uvloop
+
+import everwire
 
 subscribers: set[everwire.Connection] = set()
 

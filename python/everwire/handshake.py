@@ -42,6 +42,7 @@ class Request:
 
     @property
     def headers(self) -> Headers:
+        """The fields, read when they are first asked for."""
         if self._headers is None:
             self._headers = _split(self._head)[1]
             self._head = b""

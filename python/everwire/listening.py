@@ -14,7 +14,7 @@ from typing import Any
 
 from .errors import UsageError
 
-__all__ = ["bind", "bind_unix", "check_exposure", "socket_name"]
+__all__ = ["bind", "bind_unix", "check_exposure", "is_loopback", "socket_name"]
 
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -99,7 +99,7 @@ def check_exposure(
     Raises:
         UsageError: a socket is bound beyond loopback without TLS.
     """
-    open_to_others = [made for made in sockets if not _is_loopback(made.getsockname()[0])]
+    open_to_others = [made for made in sockets if not is_loopback(made.getsockname()[0])]
     if has_tls or not open_to_others:
         return
     where = ", ".join(made.getsockname()[0] for made in open_to_others)
@@ -138,7 +138,8 @@ def _bind(family: int, address: Any, reuse_port: bool) -> socket.socket:
     return made
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
     address = ipaddress.ip_address(host.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return (mapped or address).is_loopback

@@ -19,7 +19,7 @@ from .connection import Connection, State
 from .errors import ConnectionClosed, HandshakeFailed
 from .handshake import Request, Response, accept_key, plain_response
 from .headers import Headers
-from .listening import socket_name
+from .listening import is_loopback, socket_name
 from .outside import Outside
 from .settings import server_settings
 from .shards import shard_of
@@ -190,10 +190,8 @@ class Server:
         self.close()
         await self._when_closed()
 
-    # Beginning and end
-
     async def _listen(self, listening: socket.socket) -> None:
-        loopback = listening.family != socket.AF_UNIX and _is_loopback(listening)
+        loopback = listening.family != socket.AF_UNIX and is_loopback(listening.getsockname()[0])
         settings = server_settings(
             self._options,
             asks=bool(self._process_request or self._process_response or self._select_subprotocol or self._patterns),
@@ -282,8 +280,6 @@ class Server:
 
     def _starved(self, text: str) -> None:
         self.logger.error("accepting pauses for a moment: %s", text)
-
-    # Tasks
 
     def _start(self, connection: ServerConnection, coroutine: Any, context: contextvars.Context) -> None:
         task = self.loop.create_task(coroutine, context=context)
@@ -384,7 +380,13 @@ class Server:
             response = plain_response(503, "The server is shutting down.\n")
         connection._parsed_response = response
         if response.status_code == 101:
-            own = {"upgrade", "connection", "sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions"}
+            own = {
+                "upgrade",
+                "connection",
+                "sec-websocket-accept",
+                "sec-websocket-protocol",
+                "sec-websocket-extensions",
+            }
             own.add("server")
             fields = [(name, value) for name, value in response.headers.raw_items() if name.lower() not in own]
             self._shard.accept(connection, subprotocol, fields)
@@ -395,8 +397,3 @@ class Server:
 
 async def _maybe(result: Any) -> Any:
     return await result if inspect.isawaitable(result) else result
-
-
-def _is_loopback(listening: socket.socket) -> bool:
-    host = listening.getsockname()[0]
-    return host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")

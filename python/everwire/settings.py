@@ -13,7 +13,13 @@ from .limits import Limits
 __all__ = ["client_settings", "server_settings"]
 
 _UNLIMITED = 2**62
-_DEADLINES = {"open_timeout": 10.0, "ping_interval": 30.0, "ping_timeout": 20.0, "close_timeout": 10.0, "idle_timeout": None}
+_DEADLINES = {
+    "open_timeout": 10.0,
+    "ping_interval": 30.0,
+    "ping_timeout": 20.0,
+    "close_timeout": 10.0,
+    "idle_timeout": None,
+}
 _SIZES = {"max_size": "message", "max_queue": "queue_messages", "write_limit": "write_high"}
 _SERVER_ONLY = ("hsts", "overflow", "allowed_hosts", "trusted_proxies", "forwarded", "proxy_protocol")
 

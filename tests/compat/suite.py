@@ -95,7 +95,14 @@ def take_over_names() -> None:
     everwire.Server.server = property(lambda server: types.SimpleNamespace(_ssl_context=server._tls))  # type: ignore[attr-defined]
 
 
-NOT_OFFERED = ["InvalidMethod", "InvalidProtocol", "InvalidProxy", "InvalidProxyMessage", "InvalidProxyStatus", "ProxyError"]
+NOT_OFFERED = [
+    "InvalidMethod",
+    "InvalidProtocol",
+    "InvalidProxy",
+    "InvalidProxyMessage",
+    "InvalidProxyStatus",
+    "ProxyError",
+]
 
 
 class PerMessageDeflate:

@@ -9,7 +9,7 @@ import re
 import signal
 import socket
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -52,7 +52,9 @@ Progress = Callable[[Contest, int, int, str], None]
 """Called with a contest, how many cases were begun, how many there are, and the number of the newest."""
 
 
-async def run(contest: Contest, suite: Python, folder: Path, progress: Progress) -> tuple[dict[str, Outcome], list[str]]:
+async def run(
+    contest: Contest, suite: Python, folder: Path, progress: Progress
+) -> tuple[dict[str, Outcome], list[str]]:
     """Run the suite once; returns the outcomes, and the numbers of the cases that were to be run.
 
     Raises:
@@ -152,7 +154,9 @@ async def _follow(contest: Contest, attacker: Process, progress: Progress) -> li
         try:
             line = (await asyncio.wait_for(attacker.stdout.readline(), SILENCE)).decode(errors="replace")
         except TimeoutError:
-            raise Broken(f"{contest.name}: nothing happened for {SILENCE:.0f} s in case {begun} of {len(cases)}") from None
+            raise Broken(
+                f"{contest.name}: nothing happened for {SILENCE:.0f} s in case {begun} of {len(cases)}"
+            ) from None
         if not line:
             return cases
         if line.startswith("Cases = "):

@@ -67,7 +67,9 @@ def suite() -> Python:
             shutil.rmtree(home, ignore_errors=True)
             _make(home, base)
             pip = [python.path, "-m", "pip", "--disable-pip-version-check", "--no-python-version-warning"]
-            _run("the suite does not install", *pip, "install", "-q", "-r", REQUIREMENTS, environment=python.environment)
+            _run(
+                "the suite does not install", *pip, "install", "-q", "-r", REQUIREMENTS, environment=python.environment
+            )
             stamp.write_text(wanted)
     return python
 

@@ -96,7 +96,9 @@ def _is_race(case: str, *outcomes: Outcome) -> bool:
 
 
 def _rank(outcome: Outcome) -> int:
-    return sum({"OK": 2, "NON-STRICT": 1, "INFORMATIONAL": 1}.get(said, 0) for said in (outcome.behavior, outcome.close))
+    return sum(
+        {"OK": 2, "NON-STRICT": 1, "INFORMATIONAL": 1}.get(said, 0) for said in (outcome.behavior, outcome.close)
+    )
 
 
 def _order(case: str) -> list[int]:

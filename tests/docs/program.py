@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import everwire
-from everwire import dialer, server
+from everwire import dialer, serving
 
 PATIENCE = 1.0
 """Seconds that a handler has for an answer; it need not give one."""
@@ -60,7 +60,7 @@ async def visit(serving: everwire.Server) -> None:
 
 def patch(echoing: int) -> None:
     """Put all this between the program and the package."""
-    bind, connect = server.bind, dialer.connect.__init__
+    bind, connect = serving.bind, dialer.connect.__init__
 
     async def bind_anywhere(host: Any, port: int | None, *arguments: Any, **options: Any) -> Any:
         sockets = await bind(host, port if port is None else 0, *arguments, **options)
@@ -74,7 +74,7 @@ def patch(echoing: int) -> None:
             uri = url._replace(netloc=f"127.0.0.1:{ports.get(url.port or 80, echoing)}").geturl()
         connect(self, uri, **options)
 
-    server.bind = bind_anywhere
+    serving.bind = bind_anywhere
     dialer.connect.__init__ = connect_here  # type: ignore[method-assign]
     everwire.Server.serve_forever = visit  # type: ignore[method-assign]
 

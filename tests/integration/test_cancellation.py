@@ -11,7 +11,6 @@ from peer.timing import MS
 import everwire
 from everwire import Limits
 
-
 NOISE = random.Random(0).randbytes(60_000)
 """A message that does not compress."""
 

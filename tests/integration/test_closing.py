@@ -158,7 +158,7 @@ async def test_a_close_that_is_never_answered_ends_at_the_deadline(wire):
                 await asyncio.sleep(5 * MS)
             assert 150 * MS < time.monotonic() - began < 2000 * MS
             assert connection.close_code == 1006
-            with pytest.raises(everwire.ConnectionClosedError) as raised:  # noqa: PT012
+            with pytest.raises(everwire.ConnectionClosedError) as raised:
                 while True:
                     await connection.recv()
             assert isinstance(raised.value.__cause__, TimeoutError)

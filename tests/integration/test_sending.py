@@ -126,7 +126,7 @@ async def test_a_send_that_waits_is_told_when_the_connection_ends(wire):
 async def test_send_nowait_fails_beyond_the_output_limit_and_the_connection_stays_open(wire):
     async with wire.pair(limits=Limits(output=300_000), serve={"max_queue": 1}) as (client, server):
         count = 0
-        with pytest.raises(everwire.LimitExceeded, match="output"):  # noqa: PT012
+        with pytest.raises(everwire.LimitExceeded, match="output"):
             for _ in range(10_000):
                 client.send_nowait(NOISE[:10_000])
                 count += 1

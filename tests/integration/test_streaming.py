@@ -164,7 +164,7 @@ async def test_a_connection_that_ends_within_a_message_raises(wire):
 
         sending = asyncio.ensure_future(client.send(endless()))
         received = 0
-        with pytest.raises(everwire.ConnectionClosedError):  # noqa: PT012
+        with pytest.raises(everwire.ConnectionClosedError):
             async for part in server.recv_streaming():
                 received += len(part)
                 if received > 50_000:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from interop.echoing import check_burst, check_every_size
-from interop.messages import PIECES, TEXT, cut
-from interop.servers import SERVERS, Foreign, Options, Server
-from interop.wiretap import wiretap
 from peer.certificates import authority, client_context
 
 import everwire
 from everwire import ConnectionClosedError, ConnectionClosedOK, Deflate
+from interop.echoing import check_burst, check_every_size
+from interop.messages import PIECES, TEXT, cut
+from interop.servers import SERVERS, Foreign, Options, Server
+from interop.wiretap import wiretap
 
 FRAGMENTING = {name: server for name, server in SERVERS.items() if name != "aiohttp"}
 
@@ -50,7 +50,10 @@ async def test_our_fragments_may_cut_characters(server: Server, size: int, tmp_p
 
 @pytest.mark.parametrize("name", FRAGMENTING)
 async def test_their_fragments_may_cut_characters(name: str, tmp_path: Path) -> None:
-    async with FRAGMENTING[name](Options(folder=tmp_path)) as foreign, everwire.connect(foreign.url("/fragments")) as ws:
+    async with (
+        FRAGMENTING[name](Options(folder=tmp_path)) as foreign,
+        everwire.connect(foreign.url("/fragments")) as ws,
+    ):
         for message in (TEXT, TEXT.encode(), TEXT * 500):
             await ws.send(message)
             assert await ws.recv() == message
@@ -164,7 +167,10 @@ async def test_compression_is_what_was_agreed(
 
 
 async def test_aiohttp_compresses_as_agreed(tmp_path: Path) -> None:
-    for compression in (Deflate(threshold=0), Deflate(server_no_context_takeover=False, client_no_context_takeover=False)):
+    for compression in (
+        Deflate(threshold=0),
+        Deflate(server_no_context_takeover=False, client_no_context_takeover=False),
+    ):
         async with (
             SERVERS["aiohttp"](Options(folder=tmp_path)) as foreign,
             everwire.connect(foreign.url("/echo"), compression=compression) as ws,

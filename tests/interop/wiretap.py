@@ -31,7 +31,9 @@ class Wiretap:
     async def hand_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Join a client with the target until both have said their last."""
         to_server = await asyncio.open_connection("127.0.0.1", self._target)
-        await asyncio.gather(self._copy(reader, to_server[1], "from_client"), self._copy(to_server[0], writer, "from_server"))
+        await asyncio.gather(
+            self._copy(reader, to_server[1], "from_client"), self._copy(to_server[0], writer, "from_server")
+        )
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count: str) -> None:
         with contextlib.suppress(ConnectionError):

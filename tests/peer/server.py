@@ -22,7 +22,9 @@ def acceptance(head: Head) -> str:
     return base64.b64encode(digest).decode()
 
 
-def answer(head: Head, *fields: str, without: tuple[str, ...] = (), line: str = "HTTP/1.1 101 Switching Protocols") -> bytes:
+def answer(
+    head: Head, *fields: str, without: tuple[str, ...] = (), line: str = "HTTP/1.1 101 Switching Protocols"
+) -> bytes:
     """A good answer to a request, but for what is said: further fields, and names of fields that are left out."""
     usual = ["Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Accept: {acceptance(head)}"]
     kept = [field for field in usual if field.split(":")[0] not in without]

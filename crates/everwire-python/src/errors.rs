@@ -21,13 +21,16 @@ pub fn limit(py: Python<'_>, text: impl Into<String>) -> PyErr {
 /// The exception for a message that was not sent; `None` when the connection is closing: it knows the exception itself.
 pub fn refused(py: Python<'_>, refused: Refused) -> Option<PyErr> {
     Some(match refused {
-        Refused::Full => limit(py, "the peer does not read: queued output is at limits.output; use send() to wait for it"),
+        Refused::Full => {
+            limit(py, "the peer does not read: queued output is at limits.output; use send() to wait for it")
+        }
         Refused::Wire(SendError::Closing) => return None,
         Refused::Wire(SendError::MidMessage) => usage(py, "a fragmented message is being sent: finish it first"),
         Refused::Wire(SendError::ControlTooLong) => usage(py, "a ping or pong carries at most 125 bytes"),
-        Refused::Wire(SendError::CloseCode(code)) => {
-            usage(py, format!("{code} is not a close code to send: use 1000 to 1014 (but 1004, 1005, 1006) or 3000 to 4999"))
-        }
+        Refused::Wire(SendError::CloseCode(code)) => usage(
+            py,
+            format!("{code} is not a close code to send: use 1000 to 1014 (but 1004, 1005, 1006) or 3000 to 4999"),
+        ),
         Refused::Wire(SendError::ReasonTooLong) => usage(py, "a close reason has at most 123 bytes in UTF-8"),
     })
 }
@@ -52,6 +55,7 @@ fn raise(py: Python<'_>, name: &str, text: String) -> PyErr {
 
 fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {
     static MODULE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let module = MODULE.get_or_try_init(py, || py.import("everwire.errors").map(|module| module.into_any().unbind()))?;
+    let module =
+        MODULE.get_or_try_init(py, || py.import("everwire.errors").map(|module| module.into_any().unbind()))?;
     Ok(module.bind(py).getattr(name)?.cast_into::<PyType>()?)
 }

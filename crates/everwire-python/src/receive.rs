@@ -51,7 +51,9 @@ impl Receive {
             let this = slf.borrow();
             let connection = this.connection.as_ref().map(|connection| connection.clone_ref(py));
             match (&this.stage, connection) {
-                (Stage::Done, _) | (_, None) => return Err(PyRuntimeError::new_err("cannot reuse already awaited recv()")),
+                (Stage::Done, _) | (_, None) => {
+                    return Err(PyRuntimeError::new_err("cannot reuse already awaited recv()"));
+                }
                 (stage, Some(connection)) => (connection, this.mode, matches!(stage, Stage::Fresh)),
             }
         };
@@ -165,9 +167,15 @@ pub fn thrown(
     if let Some(traceback) = traceback
         && !traceback.is_none()
     {
-        error.set_traceback(py, Some(traceback.clone().cast_into().map_err(|_| {
-            PyTypeError::new_err("throw() third argument must be a traceback object")
-        })?));
+        error.set_traceback(
+            py,
+            Some(
+                traceback
+                    .clone()
+                    .cast_into()
+                    .map_err(|_| PyTypeError::new_err("throw() third argument must be a traceback object"))?,
+            ),
+        );
     }
     Ok(error)
 }

@@ -10,8 +10,8 @@ use everwire_wire::{Role, deflate};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::inbox::Marks;
 use crate::errors;
+use crate::inbox::Marks;
 use crate::tls::ServerTLS;
 
 /// Settings of the engine; made once per listener or connection, never changed.
@@ -28,7 +28,8 @@ impl Settings {
     fn new(options: &Bound<'_, PyDict>) -> PyResult<Self> {
         let options = Options(options);
         let limits = options.limits()?;
-        let (high, low) = options.get::<(u64, u64)>("queue")?.unwrap_or((limits.queue_messages, limits.queue_messages / 4));
+        let (high, low) =
+            options.get::<(u64, u64)>("queue")?.unwrap_or((limits.queue_messages, limits.queue_messages / 4));
         let marks = Marks { high: high.max(1) as usize, low: low as usize, bytes: limits.queue_bytes as usize };
         let tls = options.get::<Py<ServerTLS>>("tls")?.map(|tls| Arc::clone(&tls.get().context));
         let settings = everwire_reactor::Settings {
@@ -63,7 +64,9 @@ impl<'py> Options<'_, 'py> {
 
     fn get<T: for<'a> FromPyObject<'a, 'py, Error: Into<PyErr>>>(&self, name: &str) -> PyResult<Option<T>> {
         let wrong = |error: PyErr| self.usage(format!("{name}: {error}"));
-        self.item(name)?.map(|value| value.extract().map_err(|error: <T as FromPyObject<'_, 'py>>::Error| wrong(error.into()))).transpose()
+        self.item(name)?
+            .map(|value| value.extract().map_err(|error: <T as FromPyObject<'_, 'py>>::Error| wrong(error.into())))
+            .transpose()
     }
 
     fn usage(&self, text: impl Into<String>) -> PyErr {
@@ -128,7 +131,9 @@ impl<'py> Options<'_, 'py> {
             match origin?.extract::<Option<String>>()? {
                 None => missing = true,
                 Some(text) => list.push(Origin::parse(&text).ok_or_else(|| {
-                    self.usage(format!("{text:?} is not an origin: write it as a browser does, such as https://example.com"))
+                    self.usage(format!(
+                        "{text:?} is not an origin: write it as a browser does, such as https://example.com"
+                    ))
                 })?),
             }
         }

@@ -100,8 +100,8 @@ impl Shard {
     pub fn after_send(slf: &Bound<'_, Self>, id: Id, last: u64, has_more: bool, at_once: bool) -> PyResult<u64> {
         let this = slf.get();
         let turn = this.turn.load(Ordering::Relaxed);
-        let is_gathering = this.is_dispatching.load(Ordering::Relaxed)
-            || (has_more && this.is_turning.load(Ordering::Relaxed));
+        let is_gathering =
+            this.is_dispatching.load(Ordering::Relaxed) || (has_more && this.is_turning.load(Ordering::Relaxed));
         let is_first = last != turn && !is_gathering;
         if at_once || is_first {
             let is_outside = this.with(slf.py(), |reactor| {
@@ -327,7 +327,8 @@ impl Shard {
             reactor.check(id).map(|judgement| match judgement {
                 Ok(upgrade) => (Some(upgrade.protocols), 101, String::new(), Vec::new()),
                 Err(refusal) => {
-                    let fields = refusal.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+                    let fields =
+                        refusal.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
                     (None, refusal.status, refusal.reason.to_string(), fields)
                 }
             })

@@ -29,7 +29,8 @@ impl ServerTLS {
         client_ca: Option<Vec<u8>>,
         client_optional: bool,
     ) -> PyResult<Self> {
-        let options = ServerOptions { certificate, key, password, client_ca, client_optional, ..ServerOptions::default() };
+        let options =
+            ServerOptions { certificate, key, password, client_ca, client_optional, ..ServerOptions::default() };
         Ok(ServerTLS { context: Arc::new(ServerContext::new(options).map_err(wrong)?) })
     }
 
@@ -43,7 +44,8 @@ impl ServerTLS {
         client_ca: Option<Vec<u8>>,
         client_optional: bool,
     ) -> PyResult<()> {
-        let options = ServerOptions { certificate, key, password, client_ca, client_optional, ..ServerOptions::default() };
+        let options =
+            ServerOptions { certificate, key, password, client_ca, client_optional, ..ServerOptions::default() };
         self.context.reload(options).map_err(wrong)
     }
 }

@@ -87,11 +87,7 @@ impl Waiter {
     }
 
     #[pyo3(signature = (callback, *, context = None))]
-    fn add_done_callback(
-        slf: &Bound<'_, Self>,
-        callback: Py<PyAny>,
-        context: Option<Py<PyAny>>,
-    ) -> PyResult<()> {
+    fn add_done_callback(slf: &Bound<'_, Self>, callback: Py<PyAny>, context: Option<Py<PyAny>>) -> PyResult<()> {
         if slf.borrow().state == State::Pending {
             let before = slf.borrow_mut().callback.replace((callback, context));
             drop(before);

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use everwire_wire::Role;
 use everwire_wire::deflate;
 use everwire_wire::handshake::{Origin, forwarded};
-use everwire_wire::Role;
 
 use crate::address::Network;
 use crate::limits::{Deadlines, Limits};

@@ -5,17 +5,13 @@ use std::net::IpAddr;
 use everwire_wire::deflate;
 use everwire_wire::handshake::forwarded::{self, Source};
 use everwire_wire::handshake::{
-    Acceptance, Agreement, Extension, HeadReader, Host, Key, Limits, Malformed, Offer, Origin,
-    Request, Response, proxy, write_accept,
+    Acceptance, Agreement, Extension, HeadReader, Host, Key, Limits, Malformed, Offer, Origin, Request, Response,
+    proxy, write_accept,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-const SMALL: Limits = Limits {
-    head: 200,
-    line: 60,
-    fields: 5,
-};
+const SMALL: Limits = Limits { head: 200, line: 60, fields: 5 };
 
 /// Bytes that resemble a head: lines, pieces of lines, and anything.
 fn head_like() -> impl Strategy<Value = Vec<u8>> {
@@ -50,14 +46,12 @@ fn find_split(bytes: &[u8], lengths: &[usize]) -> Result<Option<usize>, Malforme
 fn offer() -> impl Strategy<Value = Offer> {
     let bits = || prop::option::of(9_u8..=15);
     let config = (any::<bool>(), any::<bool>(), bits(), bits()).prop_map(
-        |(server_no_context_takeover, client_no_context_takeover, server_bits, client_bits)| {
-            deflate::Config {
-                server_no_context_takeover,
-                client_no_context_takeover,
-                server_max_window_bits: server_bits,
-                client_max_window_bits: client_bits,
-                ..deflate::Config::default()
-            }
+        |(server_no_context_takeover, client_no_context_takeover, server_bits, client_bits)| deflate::Config {
+            server_no_context_takeover,
+            client_no_context_takeover,
+            server_max_window_bits: server_bits,
+            client_max_window_bits: client_bits,
+            ..deflate::Config::default()
         },
     );
     (

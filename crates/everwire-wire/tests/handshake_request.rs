@@ -2,9 +2,7 @@
 //! byte; both have to end the same way.
 
 use everwire_wire::deflate;
-use everwire_wire::handshake::{
-    Acceptance, HeadReader, Limits, Refusal, Request, Upgrade, write_accept,
-};
+use everwire_wire::handshake::{Acceptance, HeadReader, Limits, Refusal, Request, Upgrade, write_accept};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -36,15 +34,11 @@ fn status(text: &str) -> u16 {
 }
 
 fn refusal(text: &str) -> Refusal {
-    request(text)
-        .and_then(|request| request.upgrade())
-        .expect_err(text)
+    request(text).and_then(|request| request.upgrade()).expect_err(text)
 }
 
 fn upgrade(text: &str) -> Upgrade {
-    request(text)
-        .and_then(|request| request.upgrade())
-        .expect(text)
+    request(text).and_then(|request| request.upgrade()).expect(text)
 }
 
 /// A sound handshake with the given lines more.
@@ -59,11 +53,7 @@ fn with(lines: &str) -> String {
 fn changed(line: &str, to: &str) -> String {
     let (whole, line) = (with(""), format!("{line}\r\n"));
     assert!(whole.contains(&line), "{line}");
-    let to = if to.is_empty() {
-        String::new()
-    } else {
-        format!("{to}\r\n")
-    };
+    let to = if to.is_empty() { String::new() } else { format!("{to}\r\n") };
     whole.replace(&line, &to)
 }
 
@@ -78,9 +68,7 @@ mod rfc9112_2_2_message_parsing {
     #[test]
     fn bytes_behind_the_head_are_the_first_frames() {
         let text = with("") + "\u{1}\u{2}\r\n\r\n";
-        let (_, rest) = read(text.as_bytes(), &Limits::default())
-            .expect("sound")
-            .expect("complete");
+        let (_, rest) = read(text.as_bytes(), &Limits::default()).expect("sound").expect("complete");
         assert_eq!(rest, b"\x01\x02\r\n\r\n");
     }
 
@@ -97,10 +85,7 @@ mod rfc9112_2_2_message_parsing {
     fn no_control_bytes() {
         for control in ["\0", "\u{1}", "\u{B}", "\u{1B}", "\u{7F}"] {
             assert_eq!(status(&with(&format!("X-A: b{control}c\r\n"))), 400);
-            assert_eq!(
-                status(&with("").replace("/chat", &format!("/{control}"))),
-                400
-            );
+            assert_eq!(status(&with("").replace("/chat", &format!("/{control}"))), 400);
         }
         upgrade(&with("X-A: b\tc\r\n"));
     }
@@ -150,12 +135,7 @@ mod rfc9112_3_request_line {
 
     #[test]
     fn other_versions_are_505() {
-        for text in [
-            "GET /chat HTTP/1.0",
-            "GET /chat HTTP/2.0",
-            "GET /chat HTTP/0.9",
-            "PRI * HTTP/2.0",
-        ] {
+        for text in ["GET /chat HTTP/1.0", "GET /chat HTTP/2.0", "GET /chat HTTP/0.9", "PRI * HTTP/2.0"] {
             assert_eq!(status(&line(text)), 505, "{text:?}");
         }
         upgrade(&line("GET /chat HTTP/1.2"));
@@ -176,11 +156,7 @@ mod rfc9112_3_request_line {
             "http://u@a/",
             "http:/a",
         ] {
-            assert_eq!(
-                status(&line(&format!("GET {target} HTTP/1.1"))),
-                400,
-                "{target}"
-            );
+            assert_eq!(status(&line(&format!("GET {target} HTTP/1.1"))), 400, "{target}");
         }
         for target in ["/", "//", "/a?b=|^{}[]\"<>\\`", "/%zz", "/:@!$&'()*+,;=~"] {
             upgrade(&line(&format!("GET {target} HTTP/1.1")));
@@ -195,10 +171,7 @@ mod rfc9112_3_request_line {
 
     #[test]
     fn a_long_line_is_414() {
-        assert_eq!(
-            status(&line(&format!("GET /{} HTTP/1.1", "a".repeat(8 * 1024)))),
-            414
-        );
+        assert_eq!(status(&line(&format!("GET /{} HTTP/1.1", "a".repeat(8 * 1024)))), 414);
     }
 }
 
@@ -207,17 +180,7 @@ mod rfc9112_5_field_syntax {
 
     #[test]
     fn names_are_tokens_before_the_colon() {
-        for text in [
-            "X-A : b",
-            ": b",
-            "X A: b",
-            "X-A",
-            "X\u{e9}: b",
-            "X(A): b",
-            "\"X\": b",
-            "=: b",
-            "X-A\t: b",
-        ] {
+        for text in ["X-A : b", ": b", "X A: b", "X-A", "X\u{e9}: b", "X(A): b", "\"X\": b", "=: b", "X-A\t: b"] {
             assert_eq!(status(&with(&format!("{text}\r\n"))), 400, "{text:?}");
         }
     }
@@ -242,34 +205,18 @@ mod rfc9112_5_field_syntax {
 
     #[test]
     fn long_and_many_fields_are_431() {
-        assert_eq!(
-            status(&with(&format!("X-A: {}\r\n", "a".repeat(8 * 1024)))),
-            431
-        );
+        assert_eq!(status(&with(&format!("X-A: {}\r\n", "a".repeat(8 * 1024)))), 431);
         assert_eq!(status(&with(&"X-A: b\r\n".repeat(96))), 431);
         upgrade(&with(&"X-A: b\r\n".repeat(95)));
-        assert_eq!(
-            status(&with(&format!("X-A: {}\r\n", "a".repeat(8000)).repeat(3))),
-            431
-        );
+        assert_eq!(status(&with(&format!("X-A: {}\r\n", "a".repeat(8000)).repeat(3))), 431);
     }
 
     #[test]
     fn an_endless_head_is_refused_while_it_is_incomplete() {
         let endless = format!("GET / HTTP/1.1\r\n{}", "X-A: b\r\n".repeat(101));
-        assert_eq!(
-            read(endless.as_bytes(), &Limits::default())
-                .expect_err("endless")
-                .status,
-            431
-        );
+        assert_eq!(read(endless.as_bytes(), &Limits::default()).expect_err("endless").status, 431);
         let endless = "a".repeat(8 * 1024 + 1);
-        assert_eq!(
-            read(endless.as_bytes(), &Limits::default())
-                .expect_err("endless")
-                .status,
-            414
-        );
+        assert_eq!(read(endless.as_bytes(), &Limits::default()).expect_err("endless").status, 414);
     }
 }
 
@@ -285,10 +232,7 @@ mod rfc6455_4_2_1_reading_the_opening_handshake {
         let upgrade = upgrade(text);
         assert_eq!(upgrade.key.as_str(), KEY);
         assert_eq!(upgrade.host.as_str(), "server.example.com");
-        assert_eq!(
-            upgrade.origin.expect("given").as_str(),
-            "http://example.com"
-        );
+        assert_eq!(upgrade.origin.expect("given").as_str(), "http://example.com");
         assert_eq!(upgrade.protocols, ["chat", "superchat"]);
         assert_eq!(upgrade.extensions, []);
     }
@@ -296,15 +240,8 @@ mod rfc6455_4_2_1_reading_the_opening_handshake {
     #[test]
     fn other_methods_are_405() {
         for method in ["POST", "HEAD", "OPTIONS", "get", "GETS"] {
-            let refusal = refusal(&changed(
-                "GET /chat HTTP/1.1",
-                &format!("{method} /chat HTTP/1.1"),
-            ));
-            assert_eq!(
-                (refusal.status, field(&refusal, "Allow")),
-                (405, Some("GET")),
-                "{method}"
-            );
+            let refusal = refusal(&changed("GET /chat HTTP/1.1", &format!("{method} /chat HTTP/1.1")));
+            assert_eq!((refusal.status, field(&refusal, "Allow")), (405, Some("GET")), "{method}");
         }
     }
 
@@ -312,29 +249,11 @@ mod rfc6455_4_2_1_reading_the_opening_handshake {
     fn exactly_one_sound_host() {
         assert_eq!(status(&changed("Host: example.com", "")), 400);
         assert_eq!(status(&with("Host: example.com\r\n")), 400);
-        for host in [
-            "", "a b", "a:b", "a:65536", "a/b", "u@a", "[::1", "::1", "http://a", "a,b:c", "\u{e9}",
-        ] {
-            assert_eq!(
-                status(&changed("Host: example.com", &format!("Host: {host}"))),
-                400,
-                "{host:?}"
-            );
+        for host in ["", "a b", "a:b", "a:65536", "a/b", "u@a", "[::1", "::1", "http://a", "a,b:c", "\u{e9}"] {
+            assert_eq!(status(&changed("Host: example.com", &format!("Host: {host}"))), 400, "{host:?}");
         }
-        assert_eq!(
-            status(
-                &with("")
-                    .replace("/chat", "http://a/")
-                    .replace("Host: example.com\r\n", "")
-            ),
-            400
-        );
-        assert_eq!(
-            upgrade(&changed("Host: example.com", "host: [0::1]:80"))
-                .host
-                .as_str(),
-            "[::1]:80"
-        );
+        assert_eq!(status(&with("").replace("/chat", "http://a/").replace("Host: example.com\r\n", "")), 400);
+        assert_eq!(upgrade(&changed("Host: example.com", "host: [0::1]:80")).host.as_str(), "[::1]:80");
     }
 
     #[test]
@@ -342,11 +261,7 @@ mod rfc6455_4_2_1_reading_the_opening_handshake {
         for to in ["", "Upgrade: h2c", "Upgrade: websockets"] {
             let text = changed("Upgrade: websocket", to);
             let refusal = refusal(&text);
-            assert_eq!(
-                (refusal.status, field(&refusal, "Upgrade")),
-                (426, Some("websocket")),
-                "{to}"
-            );
+            assert_eq!((refusal.status, field(&refusal, "Upgrade")), (426, Some("websocket")), "{to}");
             assert!(refusal.reason.contains("new WebSocket(...)"), "{refusal}");
             assert!(!request(&text).expect("sound").is_upgrade());
         }
@@ -360,10 +275,7 @@ mod rfc6455_4_2_1_reading_the_opening_handshake {
             ("Upgrade: websocket", "Upgrade: h2c\r\nUpgrade: websocket"),
             ("Connection: Upgrade", "Connection: keep-alive, Upgrade"),
             ("Connection: Upgrade", "Connection: keep-alive,upgrade ,"),
-            (
-                "Connection: Upgrade",
-                "connection: UPGRADE\r\nConnection: close",
-            ),
+            ("Connection: Upgrade", "connection: UPGRADE\r\nConnection: close"),
         ] {
             let text = changed(line, to);
             assert!(request(&text).expect("sound").is_upgrade());
@@ -373,12 +285,7 @@ mod rfc6455_4_2_1_reading_the_opening_handshake {
 
     #[test]
     fn connection_has_to_name_upgrade() {
-        for to in [
-            "",
-            "Connection: keep-alive",
-            "Connection: upgraded",
-            "Connection: keep-alive Upgrade",
-        ] {
+        for to in ["", "Connection: keep-alive", "Connection: upgraded", "Connection: keep-alive Upgrade"] {
             let text = changed("Connection: Upgrade", to);
             assert_eq!(status(&text), 426, "{to:?}");
             assert!(refusal(&text).reason.contains("Connection"));
@@ -414,11 +321,7 @@ mod rfc6455_4_2_1_reading_the_opening_handshake {
             "dGhlIHNhbXBsZSBub25j ZQ=",
             "dGhlIHNhbXBsZSBub25jZWRh",
         ] {
-            assert_eq!(
-                status(&changed(&line, &format!("Sec-WebSocket-Key: {key}"))),
-                400,
-                "{key:?}"
-            );
+            assert_eq!(status(&changed(&line, &format!("Sec-WebSocket-Key: {key}"))), 400, "{key:?}");
         }
     }
 
@@ -441,12 +344,7 @@ mod rfc6455_4_2_1_reading_the_opening_handshake {
     #[test]
     fn at_most_one_origin() {
         assert_eq!(upgrade(&with("")).origin, None);
-        assert!(
-            upgrade(&with("Origin: null\r\n"))
-                .origin
-                .expect("given")
-                .is_null()
-        );
+        assert!(upgrade(&with("Origin: null\r\n")).origin.expect("given").is_null());
         for lines in [
             "Origin: a\r\n",
             "Origin:\r\n",
@@ -461,38 +359,20 @@ mod rfc6455_4_2_1_reading_the_opening_handshake {
     fn subprotocols_are_distinct_tokens_over_all_fields() {
         let two = "Sec-WebSocket-Protocol: b, a\r\nSec-WebSocket-Protocol: B\r\n";
         assert_eq!(upgrade(&with(two)).protocols, ["b", "a", "B"]);
-        assert!(
-            upgrade(&with("Sec-WebSocket-Protocol: ,\r\n"))
-                .protocols
-                .is_empty()
-        );
+        assert!(upgrade(&with("Sec-WebSocket-Protocol: ,\r\n")).protocols.is_empty());
         let many: Vec<_> = (0..65).map(|number| number.to_string()).collect();
         for list in ["a, a", "a b", "a/b", "\u{e9}", "\"a\"", &many.join(",")] {
-            assert_eq!(
-                status(&with(&format!("Sec-WebSocket-Protocol: {list}\r\n"))),
-                400,
-                "{list}"
-            );
+            assert_eq!(status(&with(&format!("Sec-WebSocket-Protocol: {list}\r\n"))), 400, "{list}");
         }
-        assert_eq!(
-            status(&with(
-                "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: a\r\n"
-            )),
-            400
-        );
+        assert_eq!(status(&with("Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: a\r\n")), 400);
     }
 
     #[test]
     fn a_refusal_never_repeats_what_was_sent() {
-        for lines in [
-            "Origin: secret\r\n",
-            "Sec-WebSocket-Protocol: secret/\r\n",
-            "Sec-WebSocket-Extensions: secret/\r\n",
-        ] {
-            assert!(
-                !format!("{:?}", refusal(&with(lines))).contains("secret"),
-                "{lines}"
-            );
+        for lines in
+            ["Origin: secret\r\n", "Sec-WebSocket-Protocol: secret/\r\n", "Sec-WebSocket-Extensions: secret/\r\n"]
+        {
+            assert!(!format!("{:?}", refusal(&with(lines))).contains("secret"), "{lines}");
         }
     }
 }
@@ -506,23 +386,16 @@ mod rfc6455_9_1_negotiating_extensions {
             "Sec-WebSocket-Extensions: a; b=\"1\", permessage-deflate; server_max_window_bits=8\r\n\
              Sec-WebSocket-Extensions: Permessage-Deflate; client_max_window_bits\r\n",
         ));
-        let names: Vec<_> = upgrade
-            .extensions
-            .iter()
-            .map(|extension| extension.name.as_str())
-            .collect();
+        let names: Vec<_> = upgrade.extensions.iter().map(|extension| extension.name.as_str()).collect();
         assert_eq!(names, ["a", "permessage-deflate", "Permessage-Deflate"]);
         assert_eq!(upgrade.extensions[0].params(), [("b", Some("1"))]);
     }
 
     #[test]
     fn the_first_offer_that_can_be_honored_is_taken() {
-        let upgrade = upgrade(&with(
-            "Sec-WebSocket-Extensions: a, permessage-deflate; unknown, permessage-deflate\r\n",
-        ));
-        let (_, element) = upgrade
-            .deflate(&deflate::Config::default())
-            .expect("the last one");
+        let upgrade =
+            upgrade(&with("Sec-WebSocket-Extensions: a, permessage-deflate; unknown, permessage-deflate\r\n"));
+        let (_, element) = upgrade.deflate(&deflate::Config::default()).expect("the last one");
         assert!(element.starts_with("permessage-deflate"), "{element}");
     }
 
@@ -534,22 +407,8 @@ mod rfc6455_9_1_negotiating_extensions {
 
     #[test]
     fn what_breaks_the_grammar_is_400() {
-        for list in [
-            "a;",
-            "a b",
-            "a; b=",
-            "a; b=\"c d\"",
-            "a; b=\"c",
-            "a=b",
-            "a;;b",
-            "\u{e9}",
-            &"a,".repeat(65),
-        ] {
-            assert_eq!(
-                status(&with(&format!("Sec-WebSocket-Extensions: {list}\r\n"))),
-                400,
-                "{list}"
-            );
+        for list in ["a;", "a b", "a; b=", "a; b=\"c d\"", "a; b=\"c", "a=b", "a;;b", "\u{e9}", &"a,".repeat(65)] {
+            assert_eq!(status(&with(&format!("Sec-WebSocket-Extensions: {list}\r\n"))), 400, "{list}");
         }
     }
 }

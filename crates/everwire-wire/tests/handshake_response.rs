@@ -2,9 +2,7 @@
 //! byte; both have to end the same way.
 
 use everwire_wire::deflate;
-use everwire_wire::handshake::{
-    Agreement, BadField, Body, HeadReader, Limits, Offer, Rejected, Response,
-};
+use everwire_wire::handshake::{Agreement, BadField, Body, HeadReader, Limits, Offer, Rejected, Response};
 
 fn offer() -> Offer {
     Offer {
@@ -64,11 +62,7 @@ mod rfc6455_4_1_request {
     #[test]
     fn everything_that_a_server_needs() {
         let fields = vec![("Origin".to_owned(), "http://example.com".to_owned())];
-        let offer = Offer {
-            deflate: None,
-            fields,
-            ..offer()
-        };
+        let offer = Offer { deflate: None, fields, ..offer() };
         assert_eq!(
             written(&offer).expect("sound"),
             "GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n\
@@ -81,84 +75,30 @@ mod rfc6455_4_1_request {
     #[test]
     fn compression_is_offered_if_wanted() {
         let text = written(&offer()).expect("sound");
-        assert!(
-            text.contains("\r\nSec-WebSocket-Extensions: permessage-deflate"),
-            "{text}"
-        );
+        assert!(text.contains("\r\nSec-WebSocket-Extensions: permessage-deflate"), "{text}");
     }
 
     #[test]
     fn nothing_breaks_out_of_its_place() {
         let field = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
         for offer in [
-            Offer {
-                host: "a\r\nX: y".to_owned(),
-                ..offer()
-            },
-            Offer {
-                host: String::new(),
-                ..offer()
-            },
-            Offer {
-                target: "chat".to_owned(),
-                ..offer()
-            },
-            Offer {
-                target: "/a b".to_owned(),
-                ..offer()
-            },
-            Offer {
-                target: "/a#b".to_owned(),
-                ..offer()
-            },
-            Offer {
-                target: "/\u{e9}".to_owned(),
-                ..offer()
-            },
-            Offer {
-                target: "/ HTTP/1.1\r\nX: y\r\n".to_owned(),
-                ..offer()
-            },
-            Offer {
-                protocols: vec!["a b".to_owned()],
-                ..offer()
-            },
-            Offer {
-                protocols: vec![String::new()],
-                ..offer()
-            },
-            Offer {
-                protocols: vec!["a".to_owned(), "a".to_owned()],
-                ..offer()
-            },
-            Offer {
-                fields: field("A", "b\r\nC: d"),
-                ..offer()
-            },
-            Offer {
-                fields: field("A", "b\n"),
-                ..offer()
-            },
-            Offer {
-                fields: field("A", "b\0"),
-                ..offer()
-            },
-            Offer {
-                fields: field("A: b", "c"),
-                ..offer()
-            },
-            Offer {
-                fields: field("host", "other"),
-                ..offer()
-            },
-            Offer {
-                fields: field("Sec-Websocket-Key", "a"),
-                ..offer()
-            },
-            Offer {
-                fields: field("Content-Length", "5"),
-                ..offer()
-            },
+            Offer { host: "a\r\nX: y".to_owned(), ..offer() },
+            Offer { host: String::new(), ..offer() },
+            Offer { target: "chat".to_owned(), ..offer() },
+            Offer { target: "/a b".to_owned(), ..offer() },
+            Offer { target: "/a#b".to_owned(), ..offer() },
+            Offer { target: "/\u{e9}".to_owned(), ..offer() },
+            Offer { target: "/ HTTP/1.1\r\nX: y\r\n".to_owned(), ..offer() },
+            Offer { protocols: vec!["a b".to_owned()], ..offer() },
+            Offer { protocols: vec![String::new()], ..offer() },
+            Offer { protocols: vec!["a".to_owned(), "a".to_owned()], ..offer() },
+            Offer { fields: field("A", "b\r\nC: d"), ..offer() },
+            Offer { fields: field("A", "b\n"), ..offer() },
+            Offer { fields: field("A", "b\0"), ..offer() },
+            Offer { fields: field("A: b", "c"), ..offer() },
+            Offer { fields: field("host", "other"), ..offer() },
+            Offer { fields: field("Sec-Websocket-Key", "a"), ..offer() },
+            Offer { fields: field("Content-Length", "5"), ..offer() },
         ] {
             assert!(written(&offer).is_err());
         }
@@ -170,18 +110,10 @@ mod rfc6455_4_1_response {
 
     #[test]
     fn a_sound_answer_is_agreed_to() {
-        assert_eq!(
-            check(&with("")),
-            Ok(Agreement {
-                subprotocol: None,
-                deflate: None
-            })
-        );
+        assert_eq!(check(&with("")), Ok(Agreement { subprotocol: None, deflate: None }));
         let agreed = check(&with("Sec-WebSocket-Protocol: superchat\r\n")).expect("sound");
         assert_eq!(agreed.subprotocol.as_deref(), Some("superchat"));
-        let text = with("")
-            .replace("websocket", "WebSocket")
-            .replace(": Upgrade", ": keep-alive, upgrade");
+        let text = with("").replace("websocket", "WebSocket").replace(": Upgrade", ": keep-alive, upgrade");
         assert!(check(&text).is_ok());
     }
 
@@ -197,10 +129,7 @@ mod rfc6455_4_1_response {
         let text = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\nX-A: b\r\n\r\nno";
         let (response, end) = read(text.as_bytes()).expect("sound");
         assert_eq!(offer().check(&response), Err(Rejected::Status(401)));
-        assert_eq!(
-            (response.status(), response.reason()),
-            (401, &b"Unauthorized"[..])
-        );
+        assert_eq!((response.status(), response.reason()), (401, &b"Unauthorized"[..]));
         assert_eq!((response.body(), &text[end..]), (Body::Length(2), "no"));
         assert_eq!(response.field("x-a"), Some(&b"b"[..]));
     }
@@ -208,9 +137,7 @@ mod rfc6455_4_1_response {
     #[test]
     fn upgrade_and_connection_have_to_say_it() {
         assert!(problem(&with("").replace("Upgrade: websocket\r\n", "")).contains("Upgrade"));
-        assert!(
-            problem(&with("").replace("Upgrade: websocket", "Upgrade: h2c")).contains("Upgrade")
-        );
+        assert!(problem(&with("").replace("Upgrade: websocket", "Upgrade: h2c")).contains("Upgrade"));
         assert!(problem(&with("").replace("Connection: Upgrade\r\n", "")).contains("Connection"));
         assert!(problem(&with("").replace(": Upgrade", ": close")).contains("Connection"));
     }
@@ -225,17 +152,9 @@ mod rfc6455_4_1_response {
         const ACCEPT: &str = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
         assert!(problem(&with("").replace(ACCEPT, "")).contains("missing"));
         assert!(problem(&with(ACCEPT)).contains("more than once"));
-        for accept in [
-            "",
-            "S3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
-            "dGhlIHNhbXBsZSBub25jZQ==",
-            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo",
-        ] {
+        for accept in ["", "S3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo"] {
             let line = format!("Sec-WebSocket-Accept: {accept}\r\n");
-            assert!(
-                problem(&with("").replace(ACCEPT, &line)).contains("does not answer"),
-                "{accept}"
-            );
+            assert!(problem(&with("").replace(ACCEPT, &line)).contains("does not answer"), "{accept}");
         }
     }
 
@@ -249,42 +168,28 @@ mod rfc6455_4_1_response {
             "Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: chat\r\n",
             "Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Protocol: superchat\r\n",
         ] {
-            assert!(
-                problem(&with(lines)).to_lowercase().contains("protocol"),
-                "{lines:?}"
-            );
+            assert!(problem(&with(lines)).to_lowercase().contains("protocol"), "{lines:?}");
         }
     }
 
     #[test]
     fn only_extensions_that_were_offered_and_each_once() {
         let extensions = |list: &str| with(&format!("Sec-WebSocket-Extensions: {list}\r\n"));
-        assert!(
-            check(&extensions("permessage-deflate")).is_ok_and(|agreed| agreed.deflate.is_some())
-        );
+        assert!(check(&extensions("permessage-deflate")).is_ok_and(|agreed| agreed.deflate.is_some()));
         assert!(check(&extensions("")).is_ok_and(|agreed| agreed.deflate.is_none()));
         for (list, part) in [
             ("x-other", "not offered"),
             ("permessage-deflate, x-other", "not offered"),
             ("permessage-deflate, permessage-deflate", "twice"),
-            (
-                "permessage-deflate\r\nSec-WebSocket-Extensions: permessage-deflate",
-                "twice",
-            ),
+            ("permessage-deflate\r\nSec-WebSocket-Extensions: permessage-deflate", "twice"),
             ("permessage-deflate;", "token"),
         ] {
             assert!(problem(&extensions(list)).contains(part), "{list}");
         }
-        for list in [
-            "permessage-deflate; unknown",
-            "permessage-deflate; server_max_window_bits=16",
-        ] {
+        for list in ["permessage-deflate; unknown", "permessage-deflate; server_max_window_bits=16"] {
             assert!(check(&extensions(list)).is_err(), "{list}");
         }
-        let plain = Offer {
-            deflate: None,
-            ..offer()
-        };
+        let plain = Offer { deflate: None, ..offer() };
         let (response, _) = read(extensions("permessage-deflate").as_bytes()).expect("sound");
         assert!(plain.check(&response).is_err());
     }
@@ -308,10 +213,7 @@ mod rfc9112_4_status_line {
             "HTTP/1.1 101 x\0\r\n\r\n",
             "\u{15}\u{3}\u{1}\0\u{2}",
         ] {
-            assert!(
-                matches!(read(text.as_bytes()), Err(Rejected::Invalid(_))),
-                "{text:?}"
-            );
+            assert!(matches!(read(text.as_bytes()), Err(Rejected::Invalid(_))), "{text:?}");
         }
     }
 

@@ -41,12 +41,7 @@ pub(crate) enum Then {
 
 impl Conn {
     /// Begins the closing handshake for the application.
-    pub fn close(
-        &mut self,
-        id: Id,
-        close: Option<(u16, &str)>,
-        ws: &mut Workspace,
-    ) -> Result<(), wire::SendError> {
+    pub fn close(&mut self, id: Id, close: Option<(u16, &str)>, ws: &mut Workspace) -> Result<(), wire::SendError> {
         let Phase::Open(wire) = &mut self.phase else { return Err(wire::SendError::Closing) };
         let outbox = self.outbox.get_or_insert_with(|| ws.pool.take());
         outbox.append(1, |out| wire.send_close(close, &mut ws.codec, out))?;

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use everwire_wire as wire;
 use everwire_wire::handshake::{
-    Acceptance, BadField, Body, HeadReader, Limits as HeadLimits, Malformed, Offer, Refusal, Rejected, Request, Response,
-    Upgrade, forwarded, proxy, write_accept, write_response,
+    Acceptance, BadField, Body, HeadReader, Limits as HeadLimits, Malformed, Offer, Refusal, Rejected, Request,
+    Response, Upgrade, forwarded, proxy, write_accept, write_response,
 };
 use everwire_wire::{Role, deflate};
 

@@ -54,8 +54,7 @@ impl Shard {
                 let compressed = frame.compressed.get_or_insert_with(|| {
                     let mut bytes = Vec::new();
                     let payload = &frame.plain[frame.payload.clone()];
-                    frame::encode_compressed(frame.kind, payload, &mut self.ws.codec, &mut bytes)
-                        .then(|| bytes.into())
+                    frame::encode_compressed(frame.kind, payload, &mut self.ws.codec, &mut bytes).then(|| bytes.into())
                 });
                 let bytes = compressed.as_ref().unwrap_or(&frame.plain);
                 conn.send_shared(id, bytes, &mut self.ws)

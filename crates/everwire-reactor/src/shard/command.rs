@@ -341,9 +341,8 @@ impl Shard {
 
     /// Connections of a listener that are still in their opening handshake.
     pub fn opening(&self, listener: Id) -> Vec<Id> {
-        let is_opening = |conn: &Conn| {
-            conn.listener == Some(listener) && matches!(conn.phase, Phase::Opening(_) | Phase::Asking)
-        };
+        let is_opening =
+            |conn: &Conn| conn.listener == Some(listener) && matches!(conn.phase, Phase::Opening(_) | Phase::Asking);
         self.conns.iter().filter(|(_, conn)| is_opening(conn)).map(|(id, _)| id).collect()
     }
 

@@ -53,17 +53,11 @@ pub(super) fn chain(text: &[u8], what: &str) -> Result<Vec<CertificateDer<'stati
 }
 
 /// Certificates as trust anchors; `what` names them in errors.
-pub(super) fn anchors(
-    chain: &[CertificateDer<'static>],
-    what: &str,
-) -> Result<RootCertStore, Failure> {
+pub(super) fn anchors(chain: &[CertificateDer<'static>], what: &str) -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
     for (index, certificate) in chain.iter().enumerate() {
         roots.add(certificate.clone()).map_err(|error| {
-            Failure::configuration(format!(
-                "certificate {} of {what} cannot be used: {error}",
-                index + 1
-            ))
+            Failure::configuration(format!("certificate {} of {what} cannot be used: {error}", index + 1))
         })?;
     }
     Ok(roots)
@@ -82,9 +76,7 @@ fn private_key(text: &[u8], password: Option<&[u8]>) -> Result<PrivateKeyDer<'st
     }
     if let Some(section) = encrypted_section(&lossy) {
         let Some(password) = password else {
-            return Err(Failure::configuration(
-                "the private key is encrypted, but no password is given",
-            ));
+            return Err(Failure::configuration("the private key is encrypted, but no password is given"));
         };
         return decrypt(section, password);
     }
@@ -99,26 +91,16 @@ fn private_key(text: &[u8], password: Option<&[u8]>) -> Result<PrivateKeyDer<'st
 /// What stands between the two markers of an encrypted key (RFC 7468 §11).
 fn encrypted_section(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once(ENCRYPTED_BEGIN)?;
-    Some(
-        rest.split_once(ENCRYPTED_END)
-            .map_or(rest, |(section, _)| section),
-    )
+    Some(rest.split_once(ENCRYPTED_END).map_or(rest, |(section, _)| section))
 }
 
 /// Decrypts the Base64 of an `EncryptedPrivateKeyInfo` (RFC 5958 §3) with PBES2 (RFC 8018 §6.2).
 fn decrypt(section: &str, password: &[u8]) -> Result<PrivateKeyDer<'static>, Failure> {
     // The PEM reader does not know the label of encrypted keys, only what it wraps.
-    let relabeled = format!(
-        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-        section.trim()
-    );
-    let encrypted = PrivatePkcs8KeyDer::from_pem_slice(relabeled.as_bytes()).map_err(|error| {
-        Failure::configuration(format!(
-            "the encrypted private key is not valid PEM: {error}"
-        ))
-    })?;
-    let encrypted =
-        EncryptedPrivateKeyInfoRef::from_der(encrypted.secret_pkcs8_der()).map_err(unsupported)?;
+    let relabeled = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", section.trim());
+    let encrypted = PrivatePkcs8KeyDer::from_pem_slice(relabeled.as_bytes())
+        .map_err(|error| Failure::configuration(format!("the encrypted private key is not valid PEM: {error}")))?;
+    let encrypted = EncryptedPrivateKeyInfoRef::from_der(encrypted.secret_pkcs8_der()).map_err(unsupported)?;
     if encrypted.encryption_algorithm.pbes2().is_none() {
         return Err(unsupported("PBES1"));
     }

@@ -68,30 +68,18 @@ impl ClientContext {
         let mut config = match (&options.certificate, &options.key) {
             (None, None) => builder.with_no_client_auth(),
             (Some(chain), Some(key)) => {
-                let identity = certificate::identity(
-                    chain,
-                    key,
-                    options.password.as_deref(),
-                    &provider,
-                    "client",
-                )?;
+                let identity = certificate::identity(chain, key, options.password.as_deref(), &provider, "client")?;
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
             }
             (Some(_), None) => {
-                return Err(Failure::configuration(
-                    "the client certificate has no private key beside it",
-                ));
+                return Err(Failure::configuration("the client certificate has no private key beside it"));
             }
             (None, Some(_)) => {
-                return Err(Failure::configuration(
-                    "the private key has no client certificate beside it",
-                ));
+                return Err(Failure::configuration("the private key has no client certificate beside it"));
             }
         };
         config.alpn_protocols = options.alpn;
         config.resumption = Resumption::in_memory_sessions(REMEMBERED);
-        Ok(ClientContext {
-            config: Arc::new(config),
-        })
+        Ok(ClientContext { config: Arc::new(config) })
     }
 }

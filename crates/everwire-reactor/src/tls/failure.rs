@@ -41,55 +41,41 @@ impl std::error::Error for Failure {}
 
 impl Failure {
     pub(super) fn configuration(text: impl Into<Cow<'static, str>>) -> Self {
-        Failure {
-            fault: Fault::Configuration,
-            text: text.into(),
-        }
+        Failure { fault: Fault::Configuration, text: text.into() }
     }
 
     pub(super) fn peer(text: impl Into<Cow<'static, str>>) -> Self {
-        Failure {
-            fault: Fault::Peer,
-            text: text.into(),
-        }
+        Failure { fault: Fault::Peer, text: text.into() }
     }
 
     pub(super) fn protocol(text: impl Into<Cow<'static, str>>) -> Self {
-        Failure {
-            fault: Fault::Protocol,
-            text: text.into(),
-        }
+        Failure { fault: Fault::Protocol, text: text.into() }
     }
 
     pub(super) fn usage(text: impl Into<Cow<'static, str>>) -> Self {
-        Failure {
-            fault: Fault::Usage,
-            text: text.into(),
-        }
+        Failure { fault: Fault::Usage, text: text.into() }
     }
 
     /// What rustls says about the bytes of a peer; `peer` is "server" or "client".
     pub(super) fn from_session(error: Error, peer: &str) -> Self {
         match error {
             Error::InvalidCertificate(error) => Failure::peer(certificate(&error, peer)),
-            Error::NoCertificatesPresented => Failure::peer(format!(
-                "the {peer} sent no certificate, but one is required"
-            )),
+            Error::NoCertificatesPresented => {
+                Failure::peer(format!("the {peer} sent no certificate, but one is required"))
+            }
             Error::AlertReceived(alert) => Failure::peer(refusal(alert, peer)),
-            Error::NoApplicationProtocol => Failure::peer(format!(
-                "the {peer} offers no application protocol (ALPN) that is spoken here"
-            )),
+            Error::NoApplicationProtocol => {
+                Failure::peer(format!("the {peer} offers no application protocol (ALPN) that is spoken here"))
+            }
             Error::PeerIncompatible(error) => Failure::peer(format!(
                 "the {peer} has no TLS version, cipher or key exchange in common with us: {error:?}"
             )),
-            Error::InvalidMessage(
-                InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
-            ) => Failure::protocol(format!(
-                "the {peer} does not speak TLS: plain WebSocket or HTTP may have been sent to a TLS port, or the reverse"
-            )),
-            Error::FailedToGetCurrentTime => {
-                Failure::configuration("this machine's clock cannot be read")
+            Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
+                Failure::protocol(format!(
+                    "the {peer} does not speak TLS: plain WebSocket or HTTP may have been sent to a TLS port, or the reverse"
+                ))
             }
+            Error::FailedToGetCurrentTime => Failure::configuration("this machine's clock cannot be read"),
             Error::FailedToGetRandomBytes => {
                 Failure::configuration("this machine's source of randomness cannot be read")
             }
@@ -102,19 +88,13 @@ fn certificate(error: &CertificateError, peer: &str) -> String {
     use CertificateError as E;
     match error {
         E::UnknownIssuer => {
-            format!(
-                "the {peer}'s certificate is issued by nobody trusted: trust its CA, or exactly this certificate"
-            )
+            format!("the {peer}'s certificate is issued by nobody trusted: trust its CA, or exactly this certificate")
         }
         E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. } => {
-            format!(
-                "the {peer}'s certificate is not valid today ({error}): renew it, or set this machine's clock"
-            )
+            format!("the {peer}'s certificate is not valid today ({error}): renew it, or set this machine's clock")
         }
         E::NotValidForName | E::NotValidForNameContext { .. } => {
-            format!(
-                "the {peer}'s certificate is for another name ({error}): connect by a name that it has"
-            )
+            format!("the {peer}'s certificate is for another name ({error}): connect by a name that it has")
         }
         E::BadSignature => format!(
             "the {peer}'s certificate does not fit: the trusted CA of its issuer's name has another key, or the {peer} does not have this certificate's key"
@@ -135,16 +115,12 @@ fn refusal(alert: AlertDescription, peer: &str) -> String {
         A::UnknownCA | A::CertificateUnknown | A::BadCertificate | A::UnsupportedCertificate => {
             "it does not accept our certificate"
         }
-        A::CertificateExpired | A::CertificateRevoked => {
-            "our certificate is not valid anymore: renew it"
-        }
+        A::CertificateExpired | A::CertificateRevoked => "our certificate is not valid anymore: renew it",
         A::CertificateRequired => "it requires a certificate from us",
         A::HandshakeFailure | A::ProtocolVersion | A::InsufficientSecurity => {
             "no TLS version, cipher or certificate type in common"
         }
-        A::NoApplicationProtocol => {
-            "it does not speak the application protocol (ALPN) that we offer"
-        }
+        A::NoApplicationProtocol => "it does not speak the application protocol (ALPN) that we offer",
         A::UnrecognisedName => "it does not know the host name that we asked for",
         _ => "no reason is known",
     };

@@ -14,8 +14,7 @@
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError,
-    UnbufferedStatus, WriteTraffic,
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError, UnbufferedStatus, WriteTraffic,
 };
 use rustls::{CommonState, Error};
 
@@ -27,20 +26,14 @@ const OVERHEAD: usize = 32;
 /// What both roles of a connection can do.
 pub(super) trait Machine {
     type Data;
-    fn process<'c, 'i>(
-        &'c mut self,
-        incoming: &'i mut [u8],
-    ) -> UnbufferedStatus<'c, 'i, Self::Data>;
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
     fn common(&self) -> &CommonState;
 }
 
 impl Machine for UnbufferedServerConnection {
     type Data = ServerConnectionData;
 
-    fn process<'c, 'i>(
-        &'c mut self,
-        incoming: &'i mut [u8],
-    ) -> UnbufferedStatus<'c, 'i, Self::Data> {
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
     }
 
@@ -52,10 +45,7 @@ impl Machine for UnbufferedServerConnection {
 impl Machine for UnbufferedClientConnection {
     type Data = ClientConnectionData;
 
-    fn process<'c, 'i>(
-        &'c mut self,
-        incoming: &'i mut [u8],
-    ) -> UnbufferedStatus<'c, 'i, Self::Data> {
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
     }
 
@@ -134,21 +124,14 @@ pub(super) fn receive<M: Machine>(
 }
 
 /// Copies the waiting records behind the plaintext so far; says where that now ends.
-fn take<M: Machine>(
-    machine: &mut M,
-    buffer: &mut [u8],
-    progress: &Progress,
-) -> Result<usize, Error> {
+fn take<M: Machine>(machine: &mut M, buffer: &mut [u8], progress: &Progress) -> Result<usize, Error> {
     let mut end = progress.plain;
     if let ConnectionState::ReadTraffic(mut traffic) = machine.process(&mut []).state? {
         while let Some(record) = traffic.next_record() {
             let payload = record?.payload;
             // Plaintext is shorter than the record that it came in, so it never reaches unread bytes.
-            let room = buffer
-                .get_mut(end..end + payload.len())
-                .filter(|_| end + payload.len() <= progress.used);
-            room.ok_or_else(|| Error::General("a record grew when it was decrypted".into()))?
-                .copy_from_slice(payload);
+            let room = buffer.get_mut(end..end + payload.len()).filter(|_| end + payload.len() <= progress.used);
+            room.ok_or_else(|| Error::General("a record grew when it was decrypted".into()))?.copy_from_slice(payload);
             end += payload.len();
         }
     }
@@ -175,9 +158,7 @@ pub(super) fn write<M: Machine>(
 ) -> Result<(), Unwritten> {
     loop {
         match machine.process(kept).state.map_err(Unwritten::Failed)? {
-            ConnectionState::EncodeTlsData(mut data) => {
-                encode(&mut data, outgoing).map_err(Unwritten::Failed)?
-            }
+            ConnectionState::EncodeTlsData(mut data) => encode(&mut data, outgoing).map_err(Unwritten::Failed)?,
             ConnectionState::TransmitTlsData(data) => data.done(),
             ConnectionState::WriteTraffic(traffic) => return encrypt(traffic, output, outgoing),
             _ => return Err(Unwritten::Early),
@@ -185,11 +166,7 @@ pub(super) fn write<M: Machine>(
     }
 }
 
-fn encrypt<D>(
-    mut traffic: WriteTraffic<'_, D>,
-    output: &Output<'_>,
-    outgoing: &mut Vec<u8>,
-) -> Result<(), Unwritten> {
+fn encrypt<D>(mut traffic: WriteTraffic<'_, D>, output: &Output<'_>, outgoing: &mut Vec<u8>) -> Result<(), Unwritten> {
     let start = outgoing.len();
     let mut room = match output {
         Output::Data(plain) => plain.len() + plain.len().div_ceil(RECORD) * OVERHEAD,
@@ -204,9 +181,7 @@ fn encrypt<D>(
         outgoing.truncate(start + *written.as_ref().unwrap_or(&0));
         match written {
             Ok(_) => return Ok(()),
-            Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size }))
-                if required_size > room =>
-            {
+            Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) if required_size > room => {
                 room = required_size;
             }
             Err(_) => return Err(Unwritten::Exhausted),
@@ -217,9 +192,7 @@ fn encrypt<D>(
 fn encode<D>(data: &mut EncodeTlsData<'_, D>, outgoing: &mut Vec<u8>) -> Result<(), Error> {
     let start = outgoing.len();
     let needed = match data.encode(&mut []) {
-        Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => {
-            required_size
-        }
+        Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => required_size,
         _ => return Ok(()),
     };
     outgoing.resize(start + needed, 0);

@@ -67,10 +67,7 @@ impl ServerContext {
     /// One session's configuration, and where the name that its client asks for will appear.
     pub(super) fn session(&self) -> (Arc<ServerConfig>, Arc<Requested>) {
         let shared = Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner));
-        let requested = Arc::new(Requested {
-            resolver: Arc::clone(&shared.cert_resolver),
-            name: OnceLock::new(),
-        });
+        let requested = Arc::new(Requested { resolver: Arc::clone(&shared.cert_resolver), name: OnceLock::new() });
         // The copy is a dozen pointers and lives as long as the handshake.
         let mut config = ServerConfig::clone(&shared);
         config.cert_resolver = Arc::clone(&requested) as Arc<dyn ResolvesServerCert>;
@@ -80,13 +77,8 @@ impl ServerContext {
 
 fn configure(options: &ServerOptions) -> Result<ServerConfig, Failure> {
     let provider = Arc::new(ring::default_provider());
-    let identity = certificate::identity(
-        &options.certificate,
-        &options.key,
-        options.password.as_deref(),
-        &provider,
-        "server",
-    )?;
+    let identity =
+        certificate::identity(&options.certificate, &options.key, options.password.as_deref(), &provider, "server")?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(internal)?;
@@ -96,11 +88,7 @@ fn configure(options: &ServerOptions) -> Result<ServerConfig, Failure> {
             let what = "the client CA certificates";
             let roots = certificate::anchors(&certificate::chain(text, what)?, what)?;
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-            let verifier = if options.client_optional {
-                verifier.allow_unauthenticated()
-            } else {
-                verifier
-            };
+            let verifier = if options.client_optional { verifier.allow_unauthenticated() } else { verifier };
             builder.with_client_cert_verifier(verifier.build().map_err(internal)?)
         }
     };

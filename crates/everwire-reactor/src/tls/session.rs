@@ -67,12 +67,9 @@ impl Session {
     /// Errors: `name` is neither ([`Fault::Usage`](super::Fault)).
     pub fn client(context: &ClientContext, name: &str) -> Result<Self, Failure> {
         let name = ServerName::try_from(name.to_owned()).map_err(|_| {
-            Failure::usage(format!(
-                "{name:?} is neither a host name nor an IP address (international names as xn--…)"
-            ))
+            Failure::usage(format!("{name:?} is neither a host name nor an IP address (international names as xn--…)"))
         })?;
-        let machine =
-            UnbufferedClientConnection::new(Arc::clone(&context.config), name).map_err(setup)?;
+        let machine = UnbufferedClientConnection::new(Arc::clone(&context.config), name).map_err(setup)?;
         Ok(Session::new(Role::Client(machine)))
     }
 
@@ -111,10 +108,7 @@ impl Session {
     pub fn cipher(&self) -> Option<String> {
         let name = self.common().negotiated_cipher_suite()?.suite().as_str()?;
         // rustls names the suites of TLS 1.3 apart.
-        Some(
-            name.strip_prefix("TLS13_")
-                .map_or_else(|| name.to_owned(), |rest| format!("TLS_{rest}")),
-        )
+        Some(name.strip_prefix("TLS13_").map_or_else(|| name.to_owned(), |rest| format!("TLS_{rest}")))
     }
 
     /// Server: the host name that the client asked for (SNI, RFC 6066 §3).
@@ -127,10 +121,7 @@ impl Session {
 
     /// The peer's own certificate, as DER.
     pub fn peer_certificate(&self) -> Option<&[u8]> {
-        self.common()
-            .peer_certificates()?
-            .first()
-            .map(AsRef::as_ref)
+        self.common().peer_certificates()?.first().map(AsRef::as_ref)
     }
 
     /// Bytes in buffers of its own: nothing while idle.
@@ -174,20 +165,14 @@ impl Session {
         let restored = std::mem::take(&mut self.restored);
         let continued = self.kept.is_empty() || (restored && buffer.starts_with(&self.kept));
         if !continued {
-            return Err(self.end(Failure::usage(
-                "received ciphertext must follow what restore() put into the buffer",
-            )));
+            return Err(self.end(Failure::usage("received ciphertext must follow what restore() put into the buffer")));
         }
         self.compact();
         let outcome = match &mut self.role {
             Role::Server(machine, _) => machine::receive(machine, buffer, &mut self.outgoing),
             Role::Client(machine) => machine::receive(machine, buffer, &mut self.outgoing),
         };
-        let Progress {
-            plain,
-            used,
-            closed,
-        } = outcome.map_err(|error| self.fail(error))?;
+        let Progress { plain, used, closed } = outcome.map_err(|error| self.fail(error))?;
         self.peer_closed |= closed;
         let rest = &buffer[used..];
         if self.peer_closed || rest.is_empty() {
@@ -199,10 +184,7 @@ impl Session {
             let text = format!("the {}'s handshake message is too long", self.peer());
             return Err(self.end(Failure::protocol(text)));
         }
-        Ok(Received {
-            plain,
-            closed: self.peer_closed,
-        })
+        Ok(Received { plain, closed: self.peer_closed })
     }
 
     /// Client: queues the first message. Server: nothing, the client begins.
@@ -216,18 +198,14 @@ impl Session {
     /// after a failure; nothing was queued then.
     pub fn encrypt(&mut self, plain: &[u8]) -> Result<(), Failure> {
         match self.state {
-            State::Open if self.is_handshaking() => {
-                Err(Failure::usage("the TLS handshake is not finished"))
-            }
-            State::Open => self
-                .write(&Output::Data(plain))
-                .map_err(|error| match error {
-                    Unwritten::Early => Failure::usage("the TLS handshake is not finished"),
-                    Unwritten::Exhausted => self.end(Failure::protocol(
-                        "this connection's keys are used up: close it and connect again",
-                    )),
-                    Unwritten::Failed(error) => self.fail(error),
-                }),
+            State::Open if self.is_handshaking() => Err(Failure::usage("the TLS handshake is not finished")),
+            State::Open => self.write(&Output::Data(plain)).map_err(|error| match error {
+                Unwritten::Early => Failure::usage("the TLS handshake is not finished"),
+                Unwritten::Exhausted => {
+                    self.end(Failure::protocol("this connection's keys are used up: close it and connect again"))
+                }
+                Unwritten::Failed(error) => self.fail(error),
+            }),
             State::Closed => Err(Failure::usage("close_notify was sent: nothing may follow")),
             State::Failed => Err(over()),
         }
@@ -257,12 +235,8 @@ impl Session {
     fn write(&mut self, output: &Output<'_>) -> Result<(), Unwritten> {
         self.compact();
         match &mut self.role {
-            Role::Server(machine, _) => {
-                machine::write(machine, &mut self.kept, output, &mut self.outgoing)
-            }
-            Role::Client(machine) => {
-                machine::write(machine, &mut self.kept, output, &mut self.outgoing)
-            }
+            Role::Server(machine, _) => machine::write(machine, &mut self.kept, output, &mut self.outgoing),
+            Role::Client(machine) => machine::write(machine, &mut self.kept, output, &mut self.outgoing),
         }
     }
 
@@ -315,7 +289,5 @@ fn setup(error: Error) -> Failure {
 }
 
 fn over() -> Failure {
-    Failure::usage(
-        "this TLS session has failed before: write what is outgoing and close the connection",
-    )
+    Failure::usage("this TLS session has failed before: write what is outgoing and close the connection")
 }

@@ -54,19 +54,13 @@ fn system() -> Result<Anchors, Failure> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
-        let reason = found
-            .errors
-            .first()
-            .map_or_else(String::new, |error| format!(" ({error})"));
+        let reason = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
         return Err(Failure::configuration(format!(
             "this machine has no trusted root certificates{reason}: install its package of CA certificates, or name a file in SSL_CERT_FILE"
         )));
     }
     // Nobody put a server's own certificate among the machine's roots by naming it, so none is kept.
-    Ok(Anchors {
-        roots,
-        leaves: Vec::new(),
-    })
+    Ok(Anchors { roots, leaves: Vec::new() })
 }
 
 /// What the environment names, and nothing else: an unreadable or empty file is never replaced by
@@ -79,11 +73,7 @@ fn named(file: Option<OsString>, directories: Option<OsString>) -> Result<Anchor
             return Err(unusable("SSL_CERT_FILE", file, &error.to_string()));
         }
         if found.certs.is_empty() {
-            return Err(unusable(
-                "SSL_CERT_FILE",
-                file,
-                "it contains no certificate",
-            ));
+            return Err(unusable("SSL_CERT_FILE", file, "it contains no certificate"));
         }
         leaves.extend(found.certs);
     }
@@ -106,11 +96,7 @@ fn named(file: Option<OsString>, directories: Option<OsString>) -> Result<Anchor
             || ("SSL_CERT_DIR", directories.as_deref().unwrap_or_default()),
             |file| ("SSL_CERT_FILE", file.as_os_str()),
         );
-        return Err(unusable(
-            variable,
-            value,
-            "none of its certificates is valid",
-        ));
+        return Err(unusable(variable, value, "none of its certificates is valid"));
     }
     Ok(Anchors { roots, leaves })
 }
@@ -129,10 +115,7 @@ mod tests {
     use super::*;
 
     fn pem() -> String {
-        rcgen::generate_simple_self_signed(["localhost".into()])
-            .unwrap()
-            .cert
-            .pem()
+        rcgen::generate_simple_self_signed(["localhost".into()]).unwrap().cert.pem()
     }
 
     #[test]
@@ -154,24 +137,10 @@ mod tests {
             // A usable directory beside it does not excuse the file.
             named(Some(file.into()), Some(folder.clone().into())).unwrap_err();
         }
-        assert_eq!(
-            named(Some(good.clone().into()), None).unwrap().leaves.len(),
-            1
-        );
-        assert_eq!(
-            named(None, Some(folder.clone().into()))
-                .unwrap()
-                .roots
-                .len(),
-            1
-        );
+        assert_eq!(named(Some(good.clone().into()), None).unwrap().leaves.len(), 1);
+        assert_eq!(named(None, Some(folder.clone().into())).unwrap().roots.len(), 1);
         named(Some(good.into()), Some("/nonexistent".into())).unwrap();
-        assert!(
-            named(None, Some("/nonexistent".into()))
-                .unwrap_err()
-                .text
-                .contains("SSL_CERT_DIR")
-        );
+        assert!(named(None, Some("/nonexistent".into())).unwrap_err().text.contains("SSL_CERT_DIR"));
         named(None, Some("".into())).unwrap_err();
         fs::remove_dir_all(folder).unwrap();
     }

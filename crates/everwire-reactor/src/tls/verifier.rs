@@ -31,13 +31,8 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         };
         let leaf = ParsedCertificate::try_from(end_entity)?;
-        let chain = verify_server_cert_signed_by_trust_anchor(
-            &leaf,
-            &anchors.roots,
-            intermediates,
-            now,
-            self.algorithms.all,
-        );
+        let chain =
+            verify_server_cert_signed_by_trust_anchor(&leaf, &anchors.roots, intermediates, now, self.algorithms.all);
         if let Err(error) = chain
             && !(anchors.leaves.contains(end_entity) && is_about_issuer(&error))
         {

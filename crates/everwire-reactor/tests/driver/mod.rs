@@ -1,3 +1,4 @@
+#![allow(clippy::panic, dead_code, reason = "test support; each test file uses a part of it")]
 //! A driver for tests: a shard with a server, turned until something happens, and raw sockets as peers.
 
 use std::io::{ErrorKind, Read, Write};

@@ -9,10 +9,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|value: &[u8]| {
     let mut list = Vec::new();
     let parsed = Extension::parse_list(value, &mut list);
-    let elements: usize = list
-        .iter()
-        .map(|extension| 1 + extension.params.len())
-        .sum();
+    let elements: usize = list.iter().map(|extension| 1 + extension.params.len()).sum();
     assert!(elements <= limits::LIST);
     let config = deflate::Config::default();
     for extension in list.iter().filter(|_| parsed.is_ok()) {
@@ -23,10 +20,7 @@ fuzz_target!(|value: &[u8]| {
         if let Some((agreed, element)) = deflate::accept(&config, &params) {
             assert!((8..=15).contains(&agreed.our_window_bits));
             let mut accepted = Vec::new();
-            assert_eq!(
-                Extension::parse_list(element.as_bytes(), &mut accepted),
-                Ok(())
-            );
+            assert_eq!(Extension::parse_list(element.as_bytes(), &mut accepted), Ok(()));
         }
         let _ = deflate::check(&config, &params);
     }

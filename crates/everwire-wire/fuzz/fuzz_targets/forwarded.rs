@@ -29,10 +29,7 @@ fuzz_target!(|made_up: &[u8]| {
             client(&request, source, PROXY, |address| address.is_ipv4());
         }
         if let Ok(request) = head(&[made_up, own.as_bytes()]) {
-            assert_eq!(
-                client(&request, source, PROXY, |address| address == PROXY),
-                CLIENT
-            );
+            assert_eq!(client(&request, source, PROXY, |address| address == PROXY), CLIENT);
         }
     }
 });

@@ -9,11 +9,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (bool, u16, &[u8])| {
     let (is_signed, at, rest) = input;
-    let signature: &[u8] = if is_signed {
-        b"\r\n\r\n\0\r\nQUIT\n"
-    } else {
-        b""
-    };
+    let signature: &[u8] = if is_signed { b"\r\n\r\n\0\r\nQUIT\n" } else { b"" };
     let bytes = [signature, rest].concat();
     let whole = parse(&bytes);
     let part = parse(&bytes[..usize::from(at).min(bytes.len())]);

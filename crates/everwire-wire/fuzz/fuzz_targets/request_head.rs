@@ -7,11 +7,7 @@ use everwire_wire::deflate;
 use everwire_wire::handshake::{Acceptance, HeadReader, Limits, Request, write_accept};
 use libfuzzer_sys::fuzz_target;
 
-const LIMITS: Limits = Limits {
-    head: 1024,
-    line: 400,
-    fields: 20,
-};
+const LIMITS: Limits = Limits { head: 1024, line: 400, fields: 20 };
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (step, bytes) = input;

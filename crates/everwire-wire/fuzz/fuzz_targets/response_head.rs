@@ -35,17 +35,9 @@ fuzz_target!(|input: (bool, &[u8])| {
         return;
     };
     assert!((100..600).contains(&response.status()));
-    let _ = (
-        response.reason(),
-        response.body(),
-        response.fields().count(),
-    );
+    let _ = (response.reason(), response.body(), response.fields().count());
     if let Ok(agreement) = offer.check(&response) {
         assert_eq!(response.status(), 101);
-        assert!(
-            agreement
-                .subprotocol
-                .is_none_or(|chosen| offer.protocols.contains(&chosen))
-        );
+        assert!(agreement.subprotocol.is_none_or(|chosen| offer.protocols.contains(&chosen)));
     }
 });

@@ -22,25 +22,12 @@ pub struct Acceptance<'a> {
 /// # Errors
 /// A part that cannot stand on a line, a subprotocol that is no token, or an added field that
 /// the handshake itself decides. Nothing was appended.
-pub fn write_accept(
-    key: &Key,
-    acceptance: &Acceptance<'_>,
-    out: &mut Vec<u8>,
-) -> Result<(), BadField> {
-    let Acceptance {
-        subprotocol,
-        extension,
-        fields,
-        server,
-    } = *acceptance;
+pub fn write_accept(key: &Key, acceptance: &Acceptance<'_>, out: &mut Vec<u8>) -> Result<(), BadField> {
+    let Acceptance { subprotocol, extension, fields, server } = *acceptance;
     if subprotocol.is_some_and(|token| !field::is_token(token.as_bytes())) {
         return Err(BadField::new(PROTOCOL, "a subprotocol is a token"));
     }
-    let own = [
-        (PROTOCOL, subprotocol),
-        (EXTENSIONS, extension),
-        ("Server", server),
-    ];
+    let own = [(PROTOCOL, subprotocol), (EXTENSIONS, extension), ("Server", server)];
     for (name, value) in own {
         field::check(name, value.unwrap_or_default())?;
     }
@@ -77,10 +64,7 @@ pub fn write_response(
     out: &mut Vec<u8>,
 ) -> Result<(), BadField> {
     if !(200..600).contains(&status) {
-        return Err(BadField::new(
-            "status",
-            "a final response has a status from 200 to 599",
-        ));
+        return Err(BadField::new("status", "a final response has a status from 200 to 599"));
     }
     let reason = reason.unwrap_or(reason_phrase(status));
     field::check("reason", reason)?;
@@ -90,10 +74,7 @@ pub fn write_response(
 
     out.extend_from_slice(format!("HTTP/1.1 {status} {reason}\r\n").as_bytes());
     for (name, value) in fields {
-        if !FRAMING
-            .iter()
-            .any(|framing| framing.eq_ignore_ascii_case(name))
-        {
+        if !FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name)) {
             field::write(name, value, out);
         }
     }
@@ -116,12 +97,7 @@ const ACCEPTED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\
     Connection: Upgrade\r\n\
     Sec-WebSocket-Accept: ";
 
-const FRAMING: [&str; 4] = [
-    "Connection",
-    "Content-Length",
-    "Keep-Alive",
-    "Transfer-Encoding",
-];
+const FRAMING: [&str; 4] = ["Connection", "Content-Length", "Keep-Alive", "Transfer-Encoding"];
 
 #[cfg(test)]
 mod tests {
@@ -159,50 +135,18 @@ mod tests {
     #[test]
     fn nothing_is_written_on_error() {
         for subprotocol in ["", "a b", "a\r\nb"] {
-            assert!(
-                accepted(&Acceptance {
-                    subprotocol: Some(subprotocol),
-                    ..Default::default()
-                })
-                .is_err()
-            );
+            assert!(accepted(&Acceptance { subprotocol: Some(subprotocol), ..Default::default() }).is_err());
         }
-        for fields in [
-            [field("A\r\nB", "c")],
-            [field("A", "b\nC: d")],
-            [field("sec-websocket-accept", "x")],
-        ] {
-            assert!(
-                accepted(&Acceptance {
-                    fields: &fields,
-                    ..Default::default()
-                })
-                .is_err()
-            );
+        for fields in [[field("A\r\nB", "c")], [field("A", "b\nC: d")], [field("sec-websocket-accept", "x")]] {
+            assert!(accepted(&Acceptance { fields: &fields, ..Default::default() }).is_err());
         }
-        assert!(
-            accepted(&Acceptance {
-                server: Some("a\r\nB: c"),
-                ..Default::default()
-            })
-            .is_err()
-        );
-        assert!(
-            accepted(&Acceptance {
-                extension: Some("a\0"),
-                ..Default::default()
-            })
-            .is_err()
-        );
+        assert!(accepted(&Acceptance { server: Some("a\r\nB: c"), ..Default::default() }).is_err());
+        assert!(accepted(&Acceptance { extension: Some("a\0"), ..Default::default() }).is_err());
     }
 
     #[test]
     fn a_response_frames_itself() {
-        let fields = [
-            field("content-length", "7"),
-            field("Transfer-Encoding", "chunked"),
-            field("X-A", "b"),
-        ];
+        let fields = [field("content-length", "7"), field("Transfer-Encoding", "chunked"), field("X-A", "b")];
         let mut out = Vec::new();
         write_response(401, None, &fields, b"no", &mut out).expect("valid");
         let text = "HTTP/1.1 401 Unauthorized\r\nX-A: b\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
@@ -210,10 +154,7 @@ mod tests {
 
         out.clear();
         write_response(204, Some("Gone Fishing"), &[], b"no", &mut out).expect("valid");
-        assert_eq!(
-            out,
-            b"HTTP/1.1 204 Gone Fishing\r\nConnection: close\r\n\r\n"
-        );
+        assert_eq!(out, b"HTTP/1.1 204 Gone Fishing\r\nConnection: close\r\n\r\n");
     }
 
     #[test]

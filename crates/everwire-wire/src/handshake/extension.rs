@@ -20,9 +20,7 @@ impl Extension {
     /// What is wrong: not the grammar, or more than [`limits::LIST`] elements in all of `list`,
     /// which then holds what came before.
     pub fn parse_list(value: &[u8], list: &mut Vec<Self>) -> Result<(), &'static str> {
-        let mut text = Text {
-            rest: field::trim(value),
-        };
+        let mut text = Text { rest: field::trim(value) };
         let mut room = limits::LIST;
         for extension in list.iter() {
             room = room.saturating_sub(1 + extension.params.len());
@@ -33,10 +31,7 @@ impl Extension {
                 return Ok(());
             }
             room = room.checked_sub(1).ok_or(TOO_MANY)?;
-            let mut extension = Self {
-                name: text.token()?,
-                params: Vec::new(),
-            };
+            let mut extension = Self { name: text.token()?, params: Vec::new() };
             while text.take(b';') {
                 room = room.checked_sub(1).ok_or(TOO_MANY)?;
                 extension.params.push(text.param()?);
@@ -50,10 +45,7 @@ impl Extension {
 
     /// The parameters as [`deflate`](crate::deflate) takes them.
     pub fn params(&self) -> Vec<(&str, Option<&str>)> {
-        self.params
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_deref()))
-            .collect()
+        self.params.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect()
     }
 }
 
@@ -90,11 +82,7 @@ impl Text<'_> {
         if !self.take(b'=') {
             return Ok((name, None));
         }
-        let value = if self.rest.first() == Some(&b'"') {
-            self.quoted()?
-        } else {
-            self.token()?
-        };
+        let value = if self.rest.first() == Some(&b'"') { self.quoted()? } else { self.token()? };
         Ok((name, Some(value)))
     }
 
@@ -119,23 +107,15 @@ mod tests {
     }
 
     fn extension(name: &str, params: &[(&str, Option<&str>)]) -> Extension {
-        let params = params
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.map(str::to_owned)));
-        Extension {
-            name: name.to_owned(),
-            params: params.collect(),
-        }
+        let params = params.iter().map(|(name, value)| (name.to_string(), value.map(str::to_owned)));
+        Extension { name: name.to_owned(), params: params.collect() }
     }
 
     #[test]
     fn lists_are_read() {
         assert_eq!(parse("a"), Ok(vec![extension("a", &[])]));
         assert_eq!(parse(""), Ok(vec![]));
-        assert_eq!(
-            parse(" , a,,b ,"),
-            Ok(vec![extension("a", &[]), extension("b", &[])])
-        );
+        assert_eq!(parse(" , a,,b ,"), Ok(vec![extension("a", &[]), extension("b", &[])]));
         assert_eq!(
             parse("a; b; c=1 ;d = \"2\", a;e=\"\\3\""),
             Ok(vec![

@@ -16,10 +16,7 @@ pub struct BadField {
 
 impl BadField {
     pub(super) fn new(name: &str, problem: &'static str) -> Self {
-        Self {
-            name: name.to_owned(),
-            problem,
-        }
+        Self { name: name.to_owned(), problem }
     }
 }
 
@@ -77,8 +74,7 @@ pub(super) fn is_token(text: &[u8]) -> bool {
 
 /// Whether `text` can stand in a line: no control byte but the tab.
 pub(super) fn is_value(text: &[u8]) -> bool {
-    text.iter()
-        .all(|byte| *byte == b'\t' || !byte.is_ascii_control())
+    text.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control())
 }
 
 /// Without the spaces and tabs around it.
@@ -100,10 +96,7 @@ pub(super) fn trim_start(mut text: &[u8]) -> &[u8] {
 
 /// The token at the front, which may be empty, and what follows it.
 pub(super) fn split_token(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = text
-        .iter()
-        .position(|byte| !TOKEN[usize::from(*byte)])
-        .unwrap_or(text.len());
+    let end = text.iter().position(|byte| !TOKEN[usize::from(*byte)]).unwrap_or(text.len());
     text.split_at_checked(end).unwrap_or((text, &[]))
 }
 
@@ -130,10 +123,7 @@ pub(super) fn split_quoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
 /// The elements of a comma-separated list without quoted strings. Empty ones are skipped
 /// (RFC 9110 §5.6.1.2).
 pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|byte| *byte == b',')
-        .map(trim)
-        .filter(|element| !element.is_empty())
+    value.split(|byte| *byte == b',').map(trim).filter(|element| !element.is_empty())
 }
 
 /// Whether a comma-separated list has `token` among its elements, in any case.
@@ -158,10 +148,7 @@ pub(super) fn check_added(fields: &[(String, String)]) -> Result<(), BadField> {
     for (name, value) in fields {
         check(name, value)?;
         if OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-            return Err(BadField::new(
-                name,
-                "the handshake itself decides this field",
-            ));
+            return Err(BadField::new(name, "the handshake itself decides this field"));
         }
     }
     Ok(())
@@ -220,9 +207,7 @@ mod tests {
         for token in ["a", "websocket", "x-y_z.1", "!#$%&'*+-.^_`|~"] {
             assert!(is_token(token.as_bytes()), "{token:?}");
         }
-        for other in [
-            "", " ", "a b", "a/b", "a:b", "(a)", "\u{e9}", "a\0", "a,b", "\"a\"",
-        ] {
+        for other in ["", " ", "a b", "a/b", "a:b", "(a)", "\u{e9}", "a\0", "a,b", "\"a\""] {
             assert!(!is_token(other.as_bytes()), "{other:?}");
         }
     }
@@ -257,14 +242,9 @@ mod tests {
     #[test]
     fn nothing_breaks_out_of_a_field() {
         assert_eq!(check("X-A", "b\tc \u{e9}"), Ok(()));
-        for (name, value) in [
-            ("X-A", "b\r\nC: d"),
-            ("X-A", "b\n"),
-            ("X-A", "b\0"),
-            ("X A", ""),
-            ("", ""),
-            ("X\r\nY", ""),
-        ] {
+        for (name, value) in
+            [("X-A", "b\r\nC: d"), ("X-A", "b\n"), ("X-A", "b\0"), ("X A", ""), ("", ""), ("X\r\nY", "")]
+        {
             assert!(check(name, value).is_err(), "{name:?} {value:?}");
         }
     }

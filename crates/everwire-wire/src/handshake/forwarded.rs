@@ -28,12 +28,7 @@ pub enum Source {
 /// is no address (`unknown`, an obfuscated identifier, garbage). IPv4 addresses in IPv6 form are
 /// taken for what they are. Cost: linear in the fields that are read; no address but those walked
 /// over is parsed.
-pub fn client(
-    request: &Request,
-    source: Source,
-    peer: IpAddr,
-    is_trusted: impl Fn(IpAddr) -> bool,
-) -> IpAddr {
+pub fn client(request: &Request, source: Source, peer: IpAddr, is_trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
     let name = match source {
         Source::XForwardedFor => "X-Forwarded-For",
         Source::Forwarded => "Forwarded",
@@ -91,13 +86,7 @@ impl<'a> Iterator for Elements<'a> {
 
 /// Whether an odd number of backslashes comes before a quote.
 fn is_escaped(before: &[u8]) -> bool {
-    before
-        .iter()
-        .rev()
-        .take_while(|byte| **byte == b'\\')
-        .count()
-        % 2
-        == 1
+    before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
 /// The address in the one `for` parameter of an element (RFC 7239 §4).
@@ -129,17 +118,11 @@ fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
 /// perhaps in quotes.
 fn address(text: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(text).ok()?;
-    let text = text
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(text);
+    let text = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(address);
     }
-    if let Some(address) = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
+    if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return address.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
     }
     text.parse::<SocketAddr>().ok().map(|address| address.ip())
@@ -177,11 +160,7 @@ mod tests {
             ("::ffff:192.0.2.1", "192.0.2.1"),
             ("192.0.2.1, ::ffff:10.0.0.2", "192.0.2.1"),
         ] {
-            assert_eq!(
-                client_of(Source::XForwardedFor, &format!("X-Forwarded-For: {value}")),
-                expected,
-                "{value}"
-            );
+            assert_eq!(client_of(Source::XForwardedFor, &format!("X-Forwarded-For: {value}")), expected, "{value}");
         }
     }
 
@@ -200,11 +179,7 @@ mod tests {
             "\"",
             "\u{e9}",
         ] {
-            assert_eq!(
-                client_of(Source::XForwardedFor, &format!("X-Forwarded-For: {value}")),
-                "10.0.0.1",
-                "{value}"
-            );
+            assert_eq!(client_of(Source::XForwardedFor, &format!("X-Forwarded-For: {value}")), "10.0.0.1", "{value}");
         }
         for value in [
             "",
@@ -220,11 +195,7 @@ mod tests {
             "for=192.0.2.1 x=y",
             "=192.0.2.1",
         ] {
-            assert_eq!(
-                client_of(Source::Forwarded, &format!("Forwarded: {value}")),
-                "10.0.0.1",
-                "{value}"
-            );
+            assert_eq!(client_of(Source::Forwarded, &format!("Forwarded: {value}")), "10.0.0.1", "{value}");
         }
     }
 
@@ -232,43 +203,21 @@ mod tests {
     fn forwarded_is_walked_from_the_right() {
         for (value, expected) in [
             ("for=192.0.2.1", "192.0.2.1"),
-            (
-                "For=\"192.0.2.1:4711\";proto=https;host=\"a,b\"",
-                "192.0.2.1",
-            ),
+            ("For=\"192.0.2.1:4711\";proto=https;host=\"a,b\"", "192.0.2.1"),
             ("by=10.0.0.9; FOR=192.0.2.1", "192.0.2.1"),
             ("for=\"[2001:db8::1]:4711\", for=10.0.0.2", "2001:db8::1"),
             ("for=\"\\1\\92.0.2.1\"", "192.0.2.1"),
-            (
-                "for=198.51.100.9, for=192.0.2.1;host=\"a\\\",b\", for=10.0.0.2",
-                "192.0.2.1",
-            ),
+            ("for=198.51.100.9, for=192.0.2.1;host=\"a\\\",b\", for=10.0.0.2", "192.0.2.1"),
         ] {
-            assert_eq!(
-                client_of(Source::Forwarded, &format!("Forwarded: {value}")),
-                expected,
-                "{value}"
-            );
+            assert_eq!(client_of(Source::Forwarded, &format!("Forwarded: {value}")), expected, "{value}");
         }
     }
 
     #[test]
     fn what_a_client_made_up_changes_nothing() {
-        for made_up in [
-            "\"",
-            "for=\"",
-            "for=\"a\\",
-            "\\\"",
-            ",,,",
-            "for=10.0.0.7;host=\"",
-            "for=10.0.0.7\", \"",
-        ] {
+        for made_up in ["\"", "for=\"", "for=\"a\\", "\\\"", ",,,", "for=10.0.0.7;host=\"", "for=10.0.0.7\", \""] {
             let value = format!("Forwarded: {made_up}, for=192.0.2.1, for=10.0.0.2");
-            assert_eq!(
-                client_of(Source::Forwarded, &value),
-                "192.0.2.1",
-                "{made_up}"
-            );
+            assert_eq!(client_of(Source::Forwarded, &value), "192.0.2.1", "{made_up}");
         }
     }
 
@@ -283,21 +232,12 @@ mod tests {
         let text = b"GET / HTTP/1.1\r\nX-Forwarded-For: 198.51.100.9\r\n\r\n";
         let request = Request::parse(text, &Limits::default()).expect("valid");
         let peer = "::ffff:192.0.2.1".parse().expect("valid");
-        assert_eq!(
-            client(&request, Source::XForwardedFor, peer, is_ten).to_string(),
-            "192.0.2.1"
-        );
+        assert_eq!(client(&request, Source::XForwardedFor, peer, is_ten).to_string(), "192.0.2.1");
     }
 
     #[test]
     fn the_field_that_was_not_configured_does_not_count() {
-        assert_eq!(
-            client_of(Source::Forwarded, "X-Forwarded-For: 192.0.2.1"),
-            "10.0.0.1"
-        );
-        assert_eq!(
-            client_of(Source::XForwardedFor, "Forwarded: for=192.0.2.1"),
-            "10.0.0.1"
-        );
+        assert_eq!(client_of(Source::Forwarded, "X-Forwarded-For: 192.0.2.1"), "10.0.0.1");
+        assert_eq!(client_of(Source::XForwardedFor, "Forwarded: for=192.0.2.1"), "10.0.0.1");
     }
 }

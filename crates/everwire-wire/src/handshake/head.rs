@@ -25,11 +25,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            head: limits::HEAD,
-            line: limits::LINE,
-            fields: limits::FIELDS,
-        }
+        Self { head: limits::HEAD, line: limits::LINE, fields: limits::FIELDS }
     }
 }
 
@@ -145,11 +141,7 @@ impl HeadReader {
     fn judge_length(&self, limits: &Limits) -> Result<(), Malformed> {
         let line_end = self.line_start.saturating_add(limits.line);
         if self.at > line_end && line_end < limits.head {
-            return Err(if self.lines == 0 {
-                Malformed::StartLineTooLong
-            } else {
-                Malformed::FieldTooLong
-            });
+            return Err(if self.lines == 0 { Malformed::StartLineTooLong } else { Malformed::FieldTooLong });
         }
         if self.at >= limits.head {
             return Err(Malformed::TooLong);
@@ -195,9 +187,7 @@ impl Head {
     }
 
     pub(super) fn start_line(&self) -> &[u8] {
-        self.bytes
-            .get(..self.start_line as usize)
-            .unwrap_or_default()
+        self.bytes.get(..self.start_line as usize).unwrap_or_default()
     }
 
     pub(super) fn fields(&self) -> Fields<'_> {
@@ -209,16 +199,12 @@ impl Head {
     }
 
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.fields()
-            .filter(|(other, _)| other.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.fields().filter(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// The lines of the fields, and the blank line.
     fn lines(&self) -> &[u8] {
-        self.bytes
-            .get(self.start_line as usize + 2..)
-            .unwrap_or_default()
+        self.bytes.get(self.start_line as usize + 2..).unwrap_or_default()
     }
 }
 
@@ -245,23 +231,10 @@ mod tests {
     #[test]
     fn each_limit_is_exact() {
         let bytes = b"GET / HTTP/1.1\r\nAbc: 0123456789\r\nB: c\r\n\r\n";
-        let exact = Limits {
-            head: bytes.len(),
-            line: 15,
-            fields: 2,
-        };
-        assert_eq!(
-            HeadReader::default().find_end(bytes, &exact),
-            Ok(Some(bytes.len()))
-        );
+        let exact = Limits { head: bytes.len(), line: 15, fields: 2 };
+        assert_eq!(HeadReader::default().find_end(bytes, &exact), Ok(Some(bytes.len())));
         for (limits, error) in [
-            (
-                Limits {
-                    head: bytes.len() - 1,
-                    ..exact
-                },
-                Malformed::TooLong,
-            ),
+            (Limits { head: bytes.len() - 1, ..exact }, Malformed::TooLong),
             (Limits { line: 14, ..exact }, Malformed::FieldTooLong),
             (Limits { line: 13, ..exact }, Malformed::StartLineTooLong),
             (Limits { fields: 1, ..exact }, Malformed::TooManyFields),

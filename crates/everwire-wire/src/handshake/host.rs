@@ -67,13 +67,8 @@ pub(super) fn split(authority: &str) -> (&str, Option<&str>) {
 
 /// Whether a host's name, as [`Host::name`] gives it, means this machine.
 pub(super) fn is_loopback(name: &str) -> bool {
-    if let Some(address) = name
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
-        return address
-            .parse::<Ipv6Addr>()
-            .is_ok_and(|v6| v6.to_canonical().is_loopback());
+    if let Some(address) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return address.parse::<Ipv6Addr>().is_ok_and(|v6| v6.to_canonical().is_loopback());
     }
     if let Ok(address) = name.parse::<Ipv4Addr>() {
         return address.is_loopback();
@@ -87,15 +82,9 @@ fn is_registered_name(name: &str) -> bool {
     let mut rest = name.as_bytes();
     while let [byte, tail @ ..] = rest {
         rest = match (byte, tail) {
-            (b'%', [high, low, tail @ ..])
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                tail
-            }
+            (b'%', [high, low, tail @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => tail,
             (b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~', _) => tail,
-            (b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=', _) => {
-                tail
-            }
+            (b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=', _) => tail,
             _ => return false,
         };
     }
@@ -167,25 +156,12 @@ mod tests {
 
     #[test]
     fn loopback_names() {
-        for text in [
-            "localhost",
-            "LOCALHOST:1",
-            "a.localhost",
-            "localhost.",
-            "127.8.9.1",
-            "[::1]:2",
-            "[::ffff:127.0.0.1]",
-        ] {
+        for text in
+            ["localhost", "LOCALHOST:1", "a.localhost", "localhost.", "127.8.9.1", "[::1]:2", "[::ffff:127.0.0.1]"]
+        {
             assert!(Host::parse(text).expect(text).is_loopback(), "{text}");
         }
-        for text in [
-            "localhost.evil.com",
-            "notlocalhost",
-            "127.0.0.1.evil.com",
-            "10.0.0.1",
-            "[::2]",
-            "0.0.0.0",
-        ] {
+        for text in ["localhost.evil.com", "notlocalhost", "127.0.0.1.evil.com", "10.0.0.1", "[::2]", "0.0.0.0"] {
             assert!(!Host::parse(text).expect(text).is_loopback(), "{text}");
         }
     }

@@ -33,10 +33,7 @@ impl Key {
 
     /// What the server answers it with, in base64 (RFC 6455 §4.2.2, step 5.4).
     pub fn accept(&self) -> [u8; 28] {
-        let digest = Sha1::new()
-            .chain_update(self.0)
-            .chain_update(GUID)
-            .finalize();
+        let digest = Sha1::new().chain_update(self.0).chain_update(GUID).finalize();
         let mut text = [0; 28];
         encode(&digest, &mut text);
         text
@@ -52,10 +49,8 @@ impl fmt::Debug for Key {
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Keys typed by hand rarely have the last four bits zero, and nothing depends on them.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
-);
+const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 /// Fills `text`, which has room for exactly the base64 of `bytes`.
 fn encode(bytes: &[u8], text: &mut [u8]) {
@@ -91,9 +86,6 @@ mod tests {
         ] {
             assert_eq!(Key::parse(text.as_bytes()), None, "{text:?}");
         }
-        assert!(
-            Key::parse(b"abcdefghijklmnopqrstuv==").is_some(),
-            "trailing bits do not matter"
-        );
+        assert!(Key::parse(b"abcdefghijklmnopqrstuv==").is_some(), "trailing bits do not matter");
     }
 }

@@ -99,36 +99,22 @@ impl Offer {
             }
             Some(_) => {}
         }
-        Ok(Agreement {
-            subprotocol: self.subprotocol(response)?,
-            deflate: self.agreed_deflate(response)?,
-        })
+        Ok(Agreement { subprotocol: self.subprotocol(response)?, deflate: self.agreed_deflate(response)? })
     }
 
     fn judge(&self) -> Result<(), BadField> {
         if Host::parse(&self.host).is_none() {
-            return Err(BadField::new(
-                "Host",
-                "it is not a host name or address with an optional port",
-            ));
+            return Err(BadField::new("Host", "it is not a host name or address with an optional port"));
         }
         let is_sound = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
         if !self.target.starts_with('/') || !self.target.bytes().all(is_sound) {
-            return Err(BadField::new(
-                "target",
-                "it is not a percent-encoded path that begins with \"/\"",
-            ));
+            return Err(BadField::new("target", "it is not a percent-encoded path that begins with \"/\""));
         }
         for (index, protocol) in self.protocols.iter().enumerate() {
             if !field::is_token(protocol.as_bytes()) {
                 return Err(BadField::new(PROTOCOL, "a subprotocol is a token"));
             }
-            if self
-                .protocols
-                .iter()
-                .take(index)
-                .any(|other| other == protocol)
-            {
+            if self.protocols.iter().take(index).any(|other| other == protocol) {
                 return Err(BadField::new(PROTOCOL, "a subprotocol is named twice"));
             }
         }
@@ -139,11 +125,7 @@ impl Offer {
         let Some(chosen) = only(response, PROTOCOL)? else {
             return Ok(None);
         };
-        match self
-            .protocols
-            .iter()
-            .find(|offered| offered.as_bytes() == chosen)
-        {
+        match self.protocols.iter().find(|offered| offered.as_bytes() == chosen) {
             Some(offered) => Ok(Some(offered.clone())),
             None => invalid("the server chose a subprotocol that was not offered, or several"),
         }
@@ -160,13 +142,9 @@ impl Offer {
         match (extensions.as_slice(), &self.deflate) {
             ([], _) => Ok(None),
             ([extension], Some(config)) if is_deflate(extension) => {
-                deflate::check(config, &extension.params())
-                    .map(Some)
-                    .map_err(Rejected::Invalid)
+                deflate::check(config, &extension.params()).map(Some).map_err(Rejected::Invalid)
             }
-            ([_, ..], Some(_)) if extensions.iter().all(is_deflate) => {
-                invalid("the server accepts an extension twice")
-            }
+            ([_, ..], Some(_)) if extensions.iter().all(is_deflate) => invalid("the server accepts an extension twice"),
             _ => invalid("the server accepts an extension that was not offered"),
         }
     }
@@ -175,9 +153,7 @@ impl Offer {
 /// Names where it connects to, not the query and the fields: they carry credentials.
 impl fmt::Debug for Offer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Offer")
-            .field("host", &self.host)
-            .finish_non_exhaustive()
+        f.debug_struct("Offer").field("host", &self.host).finish_non_exhaustive()
     }
 }
 
@@ -185,11 +161,7 @@ impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => {
-                write!(
-                    f,
-                    "the server answered {status} {} instead of 101",
-                    reason_phrase(*status)
-                )
+                write!(f, "the server answered {status} {} instead of 101", reason_phrase(*status))
             }
             Self::Invalid(problem) => f.write_str(problem),
         }

@@ -19,9 +19,7 @@ impl Origin {
     /// the URL they were given. The host may be missing, as in the `file://` of some web views.
     pub fn parse(text: &str) -> Option<Self> {
         if text == NULL {
-            return Some(Self {
-                text: NULL.to_owned(),
-            });
+            return Some(Self { text: NULL.to_owned() });
         }
         let (scheme, authority) = text.split_once("://")?;
         if !is_scheme(scheme) {
@@ -30,9 +28,7 @@ impl Origin {
         let scheme = scheme.to_ascii_lowercase();
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         if authority.is_empty() {
-            return Some(Self {
-                text: format!("{scheme}://"),
-            });
+            return Some(Self { text: format!("{scheme}://") });
         }
         let host = Host::parse(authority)?;
         let text = if host.port().is_some() && host.port() == default_port(&scheme) {
@@ -81,15 +77,11 @@ impl Origin {
     /// request, by TLS if `secure`. Always false for `null`.
     pub fn same_origin(&self, host: &Host, secure: bool) -> bool {
         let scheme = if secure { "https" } else { "http" };
-        self.scheme() == scheme
-            && self.host() == host.name()
-            && self.port() == host.port().or(default_port(scheme))
+        self.scheme() == scheme && self.host() == host.name() && self.port() == host.port().or(default_port(scheme))
     }
 
     fn authority(&self) -> &str {
-        self.text
-            .split_once("://")
-            .map_or("", |(_, authority)| authority)
+        self.text.split_once("://").map_or("", |(_, authority)| authority)
     }
 }
 
@@ -104,9 +96,7 @@ const NULL: &str = "null";
 /// RFC 3986 §3.1.
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
 fn default_port(scheme: &str) -> Option<u16> {
@@ -131,26 +121,14 @@ mod tests {
 
     #[test]
     fn equality_is_that_of_origins() {
-        assert_eq!(
-            origin("HTTPS://Example.com:443"),
-            origin("https://example.com")
-        );
+        assert_eq!(origin("HTTPS://Example.com:443"), origin("https://example.com"));
         assert_eq!(origin("http://[0::1]:80/"), origin("http://[::1]"));
         assert_ne!(origin("http://example.com"), origin("https://example.com"));
-        assert_ne!(
-            origin("http://example.com"),
-            origin("http://example.com:81")
-        );
-        assert_ne!(
-            origin("https://example.com:80"),
-            origin("https://example.com")
-        );
+        assert_ne!(origin("http://example.com"), origin("http://example.com:81"));
+        assert_ne!(origin("https://example.com:80"), origin("https://example.com"));
         assert_eq!(origin("null"), origin("null"));
         assert_eq!(origin("file://").as_str(), "file://");
-        assert_eq!(
-            origin("chrome-extension://abc").as_str(),
-            "chrome-extension://abc"
-        );
+        assert_eq!(origin("chrome-extension://abc").as_str(), "chrome-extension://abc");
     }
 
     #[test]

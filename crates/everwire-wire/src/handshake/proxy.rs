@@ -45,23 +45,15 @@ impl std::error::Error for Invalid {}
 /// As soon as a byte says that this is no such header, or one of more than [`limits::PROXY`]
 /// bytes.
 pub fn parse(bytes: &[u8]) -> Result<Option<(Source, usize)>, Invalid> {
-    if !SIGNATURE
-        .iter()
-        .zip(bytes)
-        .all(|(expected, byte)| expected == byte)
-    {
-        return Err(Invalid(
-            "no PROXY protocol header of version 2, which the settings demand",
-        ));
+    if !SIGNATURE.iter().zip(bytes).all(|(expected, byte)| expected == byte) {
+        return Err(Invalid("no PROXY protocol header of version 2, which the settings demand"));
     }
     let is_local = match bytes.get(12) {
         None => return Ok(None),
         Some(0x20) => true,
         Some(0x21) => false,
         Some(_) => {
-            return Err(Invalid(
-                "the PROXY header has an unknown version or command",
-            ));
+            return Err(Invalid("the PROXY header has an unknown version or command"));
         }
     };
     let family = match bytes.get(13) {
@@ -160,56 +152,33 @@ mod tests {
         let bytes = header(0x21, 0x11, b"\x0A\0\0\x01\x0A\0\0\x02\x30\x39\x01\xBB");
         let client = "10.0.0.1:12345".parse().expect("valid");
         let server = "10.0.0.2:443".parse().expect("valid");
-        assert_eq!(
-            parse_in_parts(&bytes),
-            Ok(Some((Source::Tcp { client, server }, 28)))
-        );
+        assert_eq!(parse_in_parts(&bytes), Ok(Some((Source::Tcp { client, server }, 28))));
     }
 
     #[test]
     fn tcp_over_ipv6_with_additions_that_are_skipped() {
         let mut content = Vec::new();
         content.extend("2001:db8::1".parse::<Ipv6Addr>().expect("valid").octets());
-        content.extend(
-            "::ffff:10.0.0.2"
-                .parse::<Ipv6Addr>()
-                .expect("valid")
-                .octets(),
-        );
+        content.extend("::ffff:10.0.0.2".parse::<Ipv6Addr>().expect("valid").octets());
         content.extend([0x30, 0x39, 0x01, 0xBB]);
         content.extend(b"\x04\0\x03abc");
         let client = "[2001:db8::1]:12345".parse().expect("valid");
         let server = "10.0.0.2:443".parse().expect("valid");
         let bytes = header(0x21, 0x21, &content);
-        assert_eq!(
-            parse_in_parts(&bytes),
-            Ok(Some((Source::Tcp { client, server }, 58)))
-        );
+        assert_eq!(parse_in_parts(&bytes), Ok(Some((Source::Tcp { client, server }, 58))));
     }
 
     #[test]
     fn unix_sockets() {
-        assert_eq!(
-            parse_in_parts(&header(0x21, 0x31, &[0; 216])),
-            Ok(Some((Source::Unix, 232)))
-        );
+        assert_eq!(parse_in_parts(&header(0x21, 0x31, &[0; 216])), Ok(Some((Source::Unix, 232))));
         assert!(parse(&header(0x21, 0x31, &[0; 215])).is_err());
     }
 
     #[test]
     fn a_proxy_that_speaks_for_itself_is_the_peer() {
-        assert_eq!(
-            parse_in_parts(&header(0x20, 0x00, b"")),
-            Ok(Some((Source::Peer, 16)))
-        );
-        assert_eq!(
-            parse_in_parts(&header(0x20, 0x11, &[1; 12])),
-            Ok(Some((Source::Peer, 28)))
-        );
-        assert_eq!(
-            parse_in_parts(&header(0x21, 0x00, &[1; 7])),
-            Ok(Some((Source::Peer, 23)))
-        );
+        assert_eq!(parse_in_parts(&header(0x20, 0x00, b"")), Ok(Some((Source::Peer, 16))));
+        assert_eq!(parse_in_parts(&header(0x20, 0x11, &[1; 12])), Ok(Some((Source::Peer, 28))));
+        assert_eq!(parse_in_parts(&header(0x21, 0x00, &[1; 7])), Ok(Some((Source::Peer, 23))));
     }
 
     #[test]
@@ -221,26 +190,11 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_at_its_first_wrong_byte() {
-        for bytes in [
-            &b"P"[..],
-            b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n",
-            b"GET / HTTP/1.1\r\n",
-            b"\r\n\r\n\r",
-        ] {
+        for bytes in [&b"P"[..], b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n", b"GET / HTTP/1.1\r\n", b"\r\n\r\n\r"] {
             assert!(parse(bytes).is_err(), "{bytes:?}");
         }
-        for (command, family) in [
-            (0x11, 0x11),
-            (0x22, 0x11),
-            (0x31, 0x11),
-            (0x21, 0x12),
-            (0x21, 0x41),
-            (0x21, 0x32),
-        ] {
-            assert!(
-                parse(&header(command, family, &[0; 216])).is_err(),
-                "{command:x} {family:x}"
-            );
+        for (command, family) in [(0x11, 0x11), (0x22, 0x11), (0x31, 0x11), (0x21, 0x12), (0x21, 0x41), (0x21, 0x32)] {
+            assert!(parse(&header(command, family, &[0; 216])).is_err(), "{command:x} {family:x}");
         }
         assert!(parse(&header(0x21, 0x11, &[0; 11])).is_err());
         assert!(parse(&header(0x21, 0x21, &[0; 35])).is_err());

@@ -22,11 +22,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal without further fields.
     pub fn new(status: u16, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            status,
-            reason: reason.into(),
-            fields: Vec::new(),
-        }
+        Self { status, reason: reason.into(), fields: Vec::new() }
     }
 
     /// The same with one field more.
@@ -41,16 +37,9 @@ impl Refusal {
     /// A field that cannot stand on one line is left out rather than let it break out.
     pub fn write(&self, server: Option<&str>, out: &mut Vec<u8>) {
         let body = self.reason.as_bytes();
-        let head = format!(
-            "HTTP/1.1 {} {}\r\n",
-            self.status,
-            reason_phrase(self.status)
-        );
+        let head = format!("HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status));
         out.extend_from_slice(head.as_bytes());
-        let given = self
-            .fields
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()));
+        let given = self.fields.iter().map(|(name, value)| (*name, value.as_str()));
         for (name, value) in given.chain(server.map(|server| ("Server", server))) {
             if field::check(name, value).is_ok() {
                 field::write(name, value, out);
@@ -67,23 +56,13 @@ impl Refusal {
     /// Whoever sends `Upgrade` names it in `Connection` (RFC 9110 §7.8).
     fn connection(&self) -> &'static str {
         let offers_upgrade = self.fields.iter().any(|(name, _)| *name == "Upgrade");
-        if offers_upgrade {
-            "close, Upgrade"
-        } else {
-            "close"
-        }
+        if offers_upgrade { "close, Upgrade" } else { "close" }
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}: {}",
-            self.status,
-            reason_phrase(self.status),
-            self.reason
-        )
+        write!(f, "{} {}: {}", self.status, reason_phrase(self.status), self.reason)
     }
 }
 
@@ -130,13 +109,7 @@ mod tests {
 
     #[test]
     fn upgrade_is_named_in_connection() {
-        let text = written(
-            &Refusal::new(426, "no").with_field("Upgrade", "websocket"),
-            None,
-        );
-        assert!(
-            text.contains("\r\nConnection: close, Upgrade\r\n"),
-            "{text}"
-        );
+        let text = written(&Refusal::new(426, "no").with_field("Upgrade", "websocket"), None);
+        assert!(text.contains("\r\nConnection: close, Upgrade\r\n"), "{text}");
     }
 }

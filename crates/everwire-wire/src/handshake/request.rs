@@ -67,10 +67,7 @@ impl Request {
 
     /// The x of HTTP/1.x.
     pub fn minor_version(&self) -> u8 {
-        self.line()
-            .bytes()
-            .last()
-            .map_or(0, |digit| digit.wrapping_sub(b'0'))
+        self.line().bytes().last().map_or(0, |digit| digit.wrapping_sub(b'0'))
     }
 
     /// All fields, in the order they were sent in.
@@ -90,8 +87,7 @@ impl Request {
 
     /// Whether it asks for the WebSocket protocol, well or badly. Everything else is plain HTTP.
     pub fn is_upgrade(&self) -> bool {
-        self.all("Upgrade")
-            .any(|value| field::has_token(value, b"websocket"))
+        self.all("Upgrade").any(|value| field::has_token(value, b"websocket"))
     }
 
     /// What a client's opening handshake asks for (RFC 6455 §4.2.1).
@@ -117,22 +113,15 @@ impl Request {
 /// Shows method and path only: queries and fields carry credentials.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
-            .field("method", &self.method())
-            .field("path", &self.path())
-            .finish_non_exhaustive()
+        f.debug_struct("Request").field("method", &self.method()).field("path", &self.path()).finish_non_exhaustive()
     }
 }
 
 fn judge_request_line(line: &[u8]) -> Result<(), Refusal> {
     let mut parts = line.split(|byte| *byte == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Err(Refusal::new(
-            400,
-            "the request line is not \"METHOD target HTTP/1.1\"",
-        ));
+        return Err(Refusal::new(400, "the request line is not \"METHOD target HTTP/1.1\""));
     };
     if !field::is_token(method) {
         return Err(Refusal::new(400, "the method is not a token"));
@@ -142,10 +131,7 @@ fn judge_request_line(line: &[u8]) -> Result<(), Refusal> {
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
             Err(Refusal::new(505, "this server speaks HTTP/1.1"))
         }
-        _ => Err(Refusal::new(
-            400,
-            "the request line does not end with an HTTP version",
-        )),
+        _ => Err(Refusal::new(400, "the request line does not end with an HTTP version")),
     }
 }
 
@@ -153,10 +139,7 @@ fn judge_request_line(line: &[u8]) -> Result<(), Refusal> {
 /// than RFC 3986 has them are let through where browsers send them.
 fn judge_target(target: &[u8]) -> Result<(), Refusal> {
     let is_sound = |byte: &u8| byte.is_ascii_graphic() && *byte != b'#';
-    let Some(target) = str::from_utf8(target)
-        .ok()
-        .filter(|text| text.bytes().all(|byte| is_sound(&byte)))
-    else {
+    let Some(target) = str::from_utf8(target).ok().filter(|text| text.bytes().all(|byte| is_sound(&byte))) else {
         return Err(Refusal::new(
             400,
             "the request target holds a fragment or other than visible ASCII: percent-encode it",
@@ -165,20 +148,14 @@ fn judge_target(target: &[u8]) -> Result<(), Refusal> {
     match split_target(target) {
         (None, resource) if resource.starts_with('/') => Ok(()),
         (Some(authority), _) if Host::parse(authority).is_some() => Ok(()),
-        _ => Err(Refusal::new(
-            400,
-            "the request target is neither a path nor an http or ws URL",
-        )),
+        _ => Err(Refusal::new(400, "the request target is neither a path nor an http or ws URL")),
     }
 }
 
 /// Splits the authority, if the target is in absolute form, from path and query.
 fn split_target(target: &str) -> (Option<&str>, &str) {
-    let absolute = target.split_once("://").filter(|(scheme, _)| {
-        SCHEMES
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(scheme))
-    });
+    let absolute =
+        target.split_once("://").filter(|(scheme, _)| SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)));
     let Some((_, rest)) = absolute else {
         return (None, target);
     };
@@ -207,10 +184,7 @@ mod tests {
         let request = request("GET /a/b%20c?d=/e?f HTTP/1.1").expect("valid");
         assert_eq!(request.method(), "GET");
         assert_eq!(request.target(), "/a/b%20c?d=/e?f");
-        assert_eq!(
-            (request.path(), request.query()),
-            ("/a/b%20c", Some("d=/e?f"))
-        );
+        assert_eq!((request.path(), request.query()), ("/a/b%20c", Some("d=/e?f")));
         assert_eq!((request.authority(), request.minor_version()), (None, 1));
     }
 

@@ -64,9 +64,7 @@ impl Response {
     /// The status code, 100–599.
     pub fn status(&self) -> u16 {
         let digits = self.head.start_line().get(9..12).unwrap_or_default();
-        digits.iter().fold(0, |status, digit| {
-            status * 10 + u16::from(digit.wrapping_sub(b'0'))
-        })
+        digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit.wrapping_sub(b'0')))
     }
 
     /// The reason phrase; may be empty.
@@ -76,10 +74,7 @@ impl Response {
 
     /// The x of HTTP/1.x.
     pub fn minor_version(&self) -> u8 {
-        self.head
-            .start_line()
-            .get(7)
-            .map_or(0, |digit| digit.wrapping_sub(b'0'))
+        self.head.start_line().get(7).map_or(0, |digit| digit.wrapping_sub(b'0'))
     }
 
     /// Whether another head follows this one: a status of 1xx, but not 101 (RFC 9110 §15.2).
@@ -126,18 +121,13 @@ impl Response {
 /// Shows the status only: fields carry credentials.
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Response")
-            .field("status", &self.status())
-            .finish_non_exhaustive()
+        f.debug_struct("Response").field("status", &self.status()).finish_non_exhaustive()
     }
 }
 
 fn decimal(value: &[u8]) -> Option<u64> {
     let digits = str::from_utf8(value).ok()?;
-    digits
-        .bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| digits.parse().ok())?
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 #[cfg(test)]
@@ -151,16 +141,10 @@ mod tests {
     #[test]
     fn parts_of_the_status_line() {
         let parsed = response("HTTP/1.1 404 Not Found\r\nA: b\r\n\r\n").expect("valid");
-        assert_eq!(
-            (parsed.status(), parsed.reason(), parsed.minor_version()),
-            (404, &b"Not Found"[..], 1)
-        );
+        assert_eq!((parsed.status(), parsed.reason(), parsed.minor_version()), (404, &b"Not Found"[..], 1));
         assert_eq!(parsed.field("a"), Some(&b"b"[..]));
         let parsed = response("HTTP/1.0 503 \r\n\r\n").expect("valid");
-        assert_eq!(
-            (parsed.status(), parsed.reason(), parsed.minor_version()),
-            (503, &b""[..], 0)
-        );
+        assert_eq!((parsed.status(), parsed.reason(), parsed.minor_version()), (503, &b""[..], 0));
     }
 
     #[test]
@@ -191,25 +175,14 @@ mod tests {
             ("Content-Length: 12\r\n", Body::Length(12)),
             ("Content-Length: +12\r\n", Body::UntilClose),
             ("Content-Length:\r\n", Body::UntilClose),
-            (
-                "Content-Length: 1\r\nContent-Length: 2\r\n",
-                Body::UntilClose,
-            ),
+            ("Content-Length: 1\r\nContent-Length: 2\r\n", Body::UntilClose),
             ("Content-Length: 99999999999999999999\r\n", Body::UntilClose),
-            (
-                "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
-                Body::Coded,
-            ),
+            ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", Body::Coded),
         ] {
             let parsed = response(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).expect(fields);
             assert_eq!(parsed.body(), body, "{fields:?}");
         }
-        assert_eq!(
-            response("HTTP/1.1 204 \r\nContent-Length: 1\r\n\r\n")
-                .expect("valid")
-                .body(),
-            Body::Length(0)
-        );
+        assert_eq!(response("HTTP/1.1 204 \r\nContent-Length: 1\r\n\r\n").expect("valid").body(), Body::Length(0));
     }
 
     #[test]

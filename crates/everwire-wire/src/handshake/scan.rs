@@ -11,8 +11,7 @@ pub(super) fn find(byte: u8, text: &[u8]) -> Option<usize> {
 
 /// The offset of the first control byte, the tab among them.
 pub(super) fn find_control(text: &[u8]) -> Option<usize> {
-    let controls =
-        |word: u64| (word.wrapping_sub(EACH * 0x20) & !word & HIGH) | zeros(word ^ (EACH * 0x7F));
+    let controls = |word: u64| (word.wrapping_sub(EACH * 0x20) & !word & HIGH) | zeros(word ^ (EACH * 0x7F));
     first(text, controls, |byte| byte < 0x20 || byte == 0x7F)
 }
 
@@ -25,9 +24,7 @@ fn first(text: &[u8], in_word: impl Fn(u64) -> u64, is_it: impl Fn(u8) -> bool) 
             return Some(index * 8 + found.trailing_zeros() as usize / 8);
         }
     }
-    rest.iter()
-        .position(|byte| is_it(*byte))
-        .map(|offset| words.len() * 8 + offset)
+    rest.iter().position(|byte| is_it(*byte)).map(|offset| words.len() * 8 + offset)
 }
 
 /// Sets the high bit of the first byte that is zero, perhaps of later ones, of none before.
@@ -52,10 +49,7 @@ mod tests {
                     text[offset + 1..].fill(after);
                     let is_control = |byte: &u8| byte.is_ascii_control();
                     assert_eq!(find_control(&text), text.iter().position(is_control));
-                    assert_eq!(
-                        find(b'\r', &text),
-                        text.iter().position(|byte| *byte == b'\r')
-                    );
+                    assert_eq!(find(b'\r', &text), text.iter().position(|byte| *byte == b'\r'));
                 }
             }
         }

@@ -50,9 +50,7 @@ impl Upgrade {
         let host = seen.host(request.authority())?;
         seen.judge_upgrade()?;
         if seen.has_body {
-            return Err(bad(
-                "a handshake has no body: send neither Content-Length nor Transfer-Encoding",
-            ));
+            return Err(bad("a handshake has no body: send neither Content-Length nor Transfer-Encoding"));
         }
         Ok(Self {
             host,
@@ -64,8 +62,7 @@ impl Upgrade {
     }
 }
 
-const NOT_GET: &str =
-    "this is a WebSocket server: it takes only GET requests with \"Upgrade: websocket\"";
+const NOT_GET: &str = "this is a WebSocket server: it takes only GET requests with \"Upgrade: websocket\"";
 const HTTP_1_0: &str = "a WebSocket handshake needs HTTP/1.1: if a proxy sent this, make it speak 1.1 \
     (nginx: proxy_http_version 1.1)";
 const NO_UPGRADE: &str = "this is a WebSocket server: open it with new WebSocket(...) or another \
@@ -116,19 +113,15 @@ impl<'a> Seen<'a> {
     /// `Host` has to be there and sound even when the target's authority counts instead of it
     /// (RFC 9112 §3.2).
     fn host(&self, authority: Option<&str>) -> Result<Host, Refusal> {
-        let field = self
-            .host
-            .ok_or_else(|| bad("\"Host\" is missing: send it exactly once"))?;
+        let field = self.host.ok_or_else(|| bad("\"Host\" is missing: send it exactly once"))?;
         let parse = |text: &str| Host::parse(text);
         let field = str::from_utf8(field).ok().and_then(parse);
-        let field = field
-            .ok_or_else(|| bad("\"Host\" is not a host name or address with an optional port"))?;
+        let field = field.ok_or_else(|| bad("\"Host\" is not a host name or address with an optional port"))?;
         Ok(authority.and_then(parse).unwrap_or(field))
     }
 
     fn judge_upgrade(&self) -> Result<(), Refusal> {
-        let upgrade_required =
-            |reason| Refusal::new(426, reason).with_field("Upgrade", "websocket");
+        let upgrade_required = |reason| Refusal::new(426, reason).with_field("Upgrade", "websocket");
         if !self.is_websocket {
             return Err(upgrade_required(NO_UPGRADE));
         }
@@ -142,9 +135,7 @@ impl<'a> Seen<'a> {
     }
 
     fn key(&self) -> Result<Key, Refusal> {
-        let key = self
-            .key
-            .ok_or_else(|| bad("\"Sec-WebSocket-Key\" is missing: send it exactly once"))?;
+        let key = self.key.ok_or_else(|| bad("\"Sec-WebSocket-Key\" is missing: send it exactly once"))?;
         Key::parse(key).ok_or_else(|| bad("\"Sec-WebSocket-Key\" is not the base64 of 16 bytes"))
     }
 
@@ -154,9 +145,7 @@ impl<'a> Seen<'a> {
         };
         match str::from_utf8(text).ok().and_then(Origin::parse) {
             Some(origin) => Ok(Some(origin)),
-            None => Err(bad(
-                "\"Origin\" is not an origin such as https://example.com: send one, or none",
-            )),
+            None => Err(bad("\"Origin\" is not an origin such as https://example.com: send one, or none")),
         }
     }
 }
@@ -164,9 +153,7 @@ impl<'a> Seen<'a> {
 fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8], name: &str) -> Result<(), Refusal> {
     match slot.replace(value) {
         None => Ok(()),
-        Some(_) => Err(bad(format!(
-            "\"{name}\" occurs more than once: send it exactly once"
-        ))),
+        Some(_) => Err(bad(format!("\"{name}\" occurs more than once: send it exactly once"))),
     }
 }
 
@@ -174,18 +161,13 @@ fn once<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8], name: &str) -> Result<
 fn protocols(values: &[&[u8]]) -> Result<Vec<String>, Refusal> {
     let mut protocols: Vec<String> = Vec::new();
     for element in values.iter().flat_map(|value| field::elements(value)) {
-        let token = str::from_utf8(element)
-            .ok()
-            .filter(|text| field::is_token(text.as_bytes()));
-        let token =
-            token.ok_or_else(|| bad("\"Sec-WebSocket-Protocol\" names what is no token"))?;
+        let token = str::from_utf8(element).ok().filter(|text| field::is_token(text.as_bytes()));
+        let token = token.ok_or_else(|| bad("\"Sec-WebSocket-Protocol\" names what is no token"))?;
         if protocols.iter().any(|other| other == token) {
             return Err(bad("\"Sec-WebSocket-Protocol\" names a subprotocol twice"));
         }
         if protocols.len() == limits::LIST {
-            return Err(bad(
-                "\"Sec-WebSocket-Protocol\" names too many subprotocols",
-            ));
+            return Err(bad("\"Sec-WebSocket-Protocol\" names too many subprotocols"));
         }
         protocols.push(token.to_owned());
     }

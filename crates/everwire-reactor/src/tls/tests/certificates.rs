@@ -11,9 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use super::*;
 
 fn text_of(options: ServerOptions) -> String {
-    let failure = ServerContext::new(options)
-        .err()
-        .expect("the options are wrong");
+    let failure = ServerContext::new(options).err().expect("the options are wrong");
     assert_eq!(failure.fault, Fault::Configuration);
     failure.to_string()
 }
@@ -21,20 +19,12 @@ fn text_of(options: ServerOptions) -> String {
 /// `key` as an "ENCRYPTED PRIVATE KEY" under the password "secret".
 fn encrypted(key: &[u8], parameters: pbes2::Parameters) -> Vec<u8> {
     let key = PrivatePkcs8KeyDer::from_pem_slice(key).unwrap();
-    let data = parameters
-        .encrypt(b"secret", key.secret_pkcs8_der())
-        .unwrap();
+    let data = parameters.encrypt(b"secret", key.secret_pkcs8_der()).unwrap();
     let data = OctetString::new(data).unwrap();
     let encryption_algorithm = EncryptionScheme::Pbes2(parameters);
     let encrypted_data = (&data).into();
-    let info = EncryptedPrivateKeyInfoRef {
-        encryption_algorithm,
-        encrypted_data,
-    }
-    .to_der()
-    .unwrap();
-    let pem =
-        pkcs8::der::pem::encode_string("ENCRYPTED PRIVATE KEY", LineEnding::LF, &info).unwrap();
+    let info = EncryptedPrivateKeyInfoRef { encryption_algorithm, encrypted_data }.to_der().unwrap();
+    let pem = pkcs8::der::pem::encode_string("ENCRYPTED PRIVATE KEY", LineEnding::LF, &info).unwrap();
     pem.into_bytes()
 }
 
@@ -61,19 +51,11 @@ fn encrypted_keys_need_their_password() {
         }
         // One text may hold both, in either order and with other things around.
         let both = [b"a comment\r\n", &key[..], &identity.certificate].concat();
-        let options = ServerOptions {
-            certificate: both.clone(),
-            key: both,
-            ..with(Some("secret"))
-        };
+        let options = ServerOptions { certificate: both.clone(), key: both, ..with(Some("secret")) };
         ServerContext::new(options).unwrap();
     }
     // A password for a key that needs none is not an error, as with OpenSSL.
-    ServerContext::new(ServerOptions {
-        password: Some(b"x".to_vec()),
-        ..identity.options()
-    })
-    .unwrap();
+    ServerContext::new(ServerOptions { password: Some(b"x".to_vec()), ..identity.options() }).unwrap();
 }
 
 #[test]
@@ -81,18 +63,8 @@ fn every_unusable_certificate_or_key_is_told_apart() {
     let authority = Authority::new();
     let identity = authority.issue("localhost");
     let good = identity.options();
-    let certificate = |text: &[u8]| {
-        text_of(ServerOptions {
-            certificate: text.to_vec(),
-            ..good.clone()
-        })
-    };
-    let key = |text: &[u8]| {
-        text_of(ServerOptions {
-            key: text.to_vec(),
-            ..good.clone()
-        })
-    };
+    let certificate = |text: &[u8]| text_of(ServerOptions { certificate: text.to_vec(), ..good.clone() });
+    let key = |text: &[u8]| text_of(ServerOptions { key: text.to_vec(), ..good.clone() });
 
     assert!(certificate(b" \n").contains("server certificate is empty"));
     assert!(certificate(&identity.key).contains("no PEM section \"CERTIFICATE\""));
@@ -110,21 +82,11 @@ fn every_unusable_certificate_or_key_is_told_apart() {
     let old = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
     assert!(key(old).contains("`openssl pkcs8 -topk8 -in old.pem -out new.pem`"));
     let odd = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
-    let text = text_of(ServerOptions {
-        key: odd.to_vec(),
-        password: Some(b"p".to_vec()),
-        ..good.clone()
-    });
+    let text = text_of(ServerOptions { key: odd.to_vec(), password: Some(b"p".to_vec()), ..good.clone() });
     assert!(text.contains("openssl pkcs8 -topk8 -v2"), "{text}");
 
     let client_ca = Some(Vec::new());
-    assert!(
-        text_of(ServerOptions {
-            client_ca,
-            ..good.clone()
-        })
-        .contains("client CA certificates is empty")
-    );
+    assert!(text_of(ServerOptions { client_ca, ..good.clone() }).contains("client CA certificates is empty"));
 }
 
 #[test]
@@ -132,46 +94,19 @@ fn client_options_are_checked_alike() {
     let authority = Authority::new();
     let identity = authority.issue("somebody");
     let text = |options| {
-        let failure = ClientContext::new(options)
-            .err()
-            .expect("the options are wrong");
+        let failure = ClientContext::new(options).err().expect("the options are wrong");
         assert_eq!(failure.fault, Fault::Configuration);
         failure.to_string()
     };
     let certificate = Some(identity.certificate.clone());
-    assert!(
-        text(ClientOptions {
-            certificate: certificate.clone(),
-            ..authority.trust()
-        })
-        .contains("no private key")
-    );
+    assert!(text(ClientOptions { certificate: certificate.clone(), ..authority.trust() }).contains("no private key"));
     let key = Some(identity.key);
-    assert!(
-        text(ClientOptions {
-            key,
-            ..authority.trust()
-        })
-        .contains("no client certificate")
-    );
+    assert!(text(ClientOptions { key, ..authority.trust() }).contains("no client certificate"));
     let key = Some(authority.issue("somebody").key);
-    assert!(
-        text(ClientOptions {
-            certificate,
-            key,
-            ..authority.trust()
-        })
-        .contains("does not belong")
-    );
+    assert!(text(ClientOptions { certificate, key, ..authority.trust() }).contains("does not belong"));
     for (trust, part) in [("", "is empty"), ("nothing", "no PEM section")] {
         let trust = Trust::Pem(trust.into());
-        let text = text(ClientOptions {
-            trust,
-            ..ClientOptions::default()
-        });
-        assert!(
-            text.contains("trusted certificates") && text.contains(part),
-            "{text}"
-        );
+        let text = text(ClientOptions { trust, ..ClientOptions::default() });
+        assert!(text.contains("trusted certificates") && text.contains(part), "{text}");
     }
 }

@@ -33,10 +33,7 @@ struct Identity {
 impl Authority {
     fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        Authority::named(&format!(
-            "Authority {}",
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        ))
+        Authority::named(&format!("Authority {}", COUNT.fetch_add(1, Ordering::Relaxed)))
     }
 
     fn named(name: &str) -> Self {
@@ -45,31 +42,18 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem().into_bytes();
-        Authority {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
+        Authority { issuer: Issuer::new(params, key), pem }
     }
 
     fn issue(&self, name: &str) -> Identity {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new([name.to_owned()]).unwrap();
-        let certificate = params
-            .signed_by(&key, &self.issuer)
-            .unwrap()
-            .pem()
-            .into_bytes();
-        Identity {
-            certificate,
-            key: key.serialize_pem().into_bytes(),
-        }
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem().into_bytes();
+        Identity { certificate, key: key.serialize_pem().into_bytes() }
     }
 
     fn trust(&self) -> ClientOptions {
-        ClientOptions {
-            trust: Trust::Pem(self.pem.clone()),
-            ..ClientOptions::default()
-        }
+        ClientOptions { trust: Trust::Pem(self.pem.clone()), ..ClientOptions::default() }
     }
 }
 
@@ -79,18 +63,11 @@ impl Identity {
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
         change(&mut params);
         let certificate = params.self_signed(&key).unwrap().pem().into_bytes();
-        Identity {
-            certificate,
-            key: key.serialize_pem().into_bytes(),
-        }
+        Identity { certificate, key: key.serialize_pem().into_bytes() }
     }
 
     fn options(&self) -> ServerOptions {
-        ServerOptions {
-            certificate: self.certificate.clone(),
-            key: self.key.clone(),
-            ..ServerOptions::default()
-        }
+        ServerOptions { certificate: self.certificate.clone(), key: self.key.clone(), ..ServerOptions::default() }
     }
 
     fn server(&self) -> ServerContext {
@@ -102,20 +79,14 @@ impl Identity {
 fn old_client(trust: &Trust) -> ClientContext {
     let provider = Arc::new(ring::default_provider());
     let algorithms = provider.signature_verification_algorithms;
-    let verifier = Verifier {
-        anchors: trust.load().unwrap(),
-        check_hostname: true,
-        algorithms,
-    };
+    let verifier = Verifier { anchors: trust.load().unwrap(), check_hostname: true, algorithms };
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS12])
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    ClientContext {
-        config: Arc::new(config),
-    }
+    ClientContext { config: Arc::new(config) }
 }
 
 /// Two sessions and the pieces that their ciphertext travels in.
@@ -133,11 +104,7 @@ impl Pair {
     fn named(server: &ServerContext, client: &ClientContext, name: &str) -> Self {
         let mut client = Session::client(client, name).unwrap();
         client.start().unwrap();
-        Pair {
-            client,
-            server: Session::server(server).unwrap(),
-            piece: usize::MAX,
-        }
+        Pair { client, server: Session::server(server).unwrap(), piece: usize::MAX }
     }
 
     fn in_pieces(mut self, piece: usize) -> Self {

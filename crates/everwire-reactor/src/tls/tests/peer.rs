@@ -5,11 +5,7 @@ use rcgen::{ExtendedKeyUsagePurpose, date_time_ymd};
 use super::*;
 
 /// What the two sides say about a handshake: (client, server).
-fn outcome(
-    server: &ServerContext,
-    client: &ClientContext,
-    name: &str,
-) -> (Option<Failure>, Option<Failure>) {
+fn outcome(server: &ServerContext, client: &ClientContext, name: &str) -> (Option<Failure>, Option<Failure>) {
     Pair::named(server, client, name).settle()
 }
 
@@ -29,27 +25,15 @@ fn refused_by_client(server: &ServerContext, client: &ClientContext, name: &str,
 fn only_named_authorities_are_trusted() {
     let (ours, other) = (Authority::new(), Authority::new());
     let server = ours.issue("localhost").server();
-    for client in [
-        ClientContext::new(other.trust()).unwrap(),
-        old_client(&other.trust().trust),
-    ] {
+    for client in [ClientContext::new(other.trust()).unwrap(), old_client(&other.trust().trust)] {
         refused_by_client(&server, &client, "localhost", "nobody trusted");
     }
     let twins = [Authority::named("twin"), Authority::named("twin")];
     let client = ClientContext::new(twins[0].trust()).unwrap();
-    refused_by_client(
-        &twins[1].issue("localhost").server(),
-        &client,
-        "localhost",
-        "has another key",
-    );
+    refused_by_client(&twins[1].issue("localhost").server(), &client, "localhost", "has another key");
 
     let both = Trust::Pem([ours.pem, other.pem].concat());
-    let client = ClientContext::new(ClientOptions {
-        trust: both,
-        ..ClientOptions::default()
-    })
-    .unwrap();
+    let client = ClientContext::new(ClientOptions { trust: both, ..ClientOptions::default() }).unwrap();
     assert_eq!(outcome(&server, &client, "localhost"), (None, None));
 }
 
@@ -57,11 +41,7 @@ fn only_named_authorities_are_trusted() {
 fn the_name_must_match_unless_that_is_turned_off() {
     let authority = Authority::new();
     let client = ClientContext::new(authority.trust()).unwrap();
-    let careless = ClientContext::new(ClientOptions {
-        check_hostname: false,
-        ..authority.trust()
-    })
-    .unwrap();
+    let careless = ClientContext::new(ClientOptions { check_hostname: false, ..authority.trust() }).unwrap();
     let server = authority.issue("localhost").server();
     refused_by_client(&server, &client, "example.com", "another name");
     refused_by_client(&server, &client, "127.0.0.1", "another name");
@@ -83,39 +63,22 @@ fn the_name_must_match_unless_that_is_turned_off() {
 fn a_certificate_that_is_itself_trusted_is_accepted() {
     let stranger = Authority::new().issue("localhost");
     let plain = Identity::self_signed(|params| params.is_ca = IsCa::ExplicitNoCa);
-    let authority =
-        Identity::self_signed(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+    let authority = Identity::self_signed(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
     let silent = Identity::self_signed(|_| ());
-    let kinds = [
-        (stranger, false),
-        (plain, false),
-        (authority, true),
-        (silent, false),
-    ];
+    let kinds = [(stranger, false), (plain, false), (authority, true), (silent, false)];
     for (identity, is_authority) in kinds {
         let server = identity.server();
-        let options = ClientOptions {
-            trust: Trust::Pem(identity.certificate),
-            ..ClientOptions::default()
-        };
+        let options = ClientOptions { trust: Trust::Pem(identity.certificate), ..ClientOptions::default() };
         let client = ClientContext::new(options.clone()).unwrap();
         assert_eq!(outcome(&server, &client, "localhost"), (None, None));
         let old = old_client(&options.trust);
         assert_eq!(outcome(&server, &old, "localhost"), (None, None));
         refused_by_client(&server, &client, "example.com", "another name");
-        let careless = ClientContext::new(ClientOptions {
-            check_hostname: false,
-            ..options
-        })
-        .unwrap();
+        let careless = ClientContext::new(ClientOptions { check_hostname: false, ..options }).unwrap();
         assert_eq!(outcome(&server, &careless, "example.com"), (None, None));
         // Without being named it is refused, and told apart where that would help.
         let stranger = ClientContext::new(Authority::new().trust()).unwrap();
-        let part = if is_authority {
-            "trust exactly this certificate"
-        } else {
-            "nobody trusted"
-        };
+        let part = if is_authority { "trust exactly this certificate" } else { "nobody trusted" };
         refused_by_client(&server, &stranger, "localhost", part);
         // The match is exact: the same name and kind of certificate with another key is another one.
         let twin = Identity::self_signed(|params| params.is_ca = IsCa::ExplicitNoCa);
@@ -128,86 +91,44 @@ fn a_certificate_that_is_itself_trusted_is_accepted() {
 fn naming_a_certificate_does_not_excuse_its_dates_or_purpose() {
     let trusting = |identity: &Identity| {
         let trust = Trust::Pem(identity.certificate.clone());
-        ClientContext::new(ClientOptions {
-            trust,
-            ..ClientOptions::default()
-        })
-        .unwrap()
+        ClientContext::new(ClientOptions { trust, ..ClientOptions::default() }).unwrap()
     };
-    for is_ca in [
-        IsCa::ExplicitNoCa,
-        IsCa::Ca(BasicConstraints::Unconstrained),
-    ] {
+    for is_ca in [IsCa::ExplicitNoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
         let expired = Identity::self_signed(|params| {
             params.is_ca = is_ca;
             params.not_after = date_time_ymd(2020, 1, 1);
         });
-        refused_by_client(
-            &expired.server(),
-            &trusting(&expired),
-            "localhost",
-            "not valid today",
-        );
+        refused_by_client(&expired.server(), &trusting(&expired), "localhost", "not valid today");
         let future = Identity::self_signed(|params| {
             params.is_ca = is_ca;
             params.not_before = date_time_ymd(2999, 1, 1);
         });
-        refused_by_client(
-            &future.server(),
-            &trusting(&future),
-            "localhost",
-            "not valid today",
-        );
+        refused_by_client(&future.server(), &trusting(&future), "localhost", "not valid today");
     }
     let other = Identity::self_signed(|params| {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     });
-    refused_by_client(
-        &other.server(),
-        &trusting(&other),
-        "localhost",
-        "not issued for this use",
-    );
+    refused_by_client(&other.server(), &trusting(&other), "localhost", "not issued for this use");
 }
 
 #[test]
 fn trusting_nothing_in_particular_accepts_everybody() {
-    let options = ClientOptions {
-        trust: Trust::Nothing,
-        ..ClientOptions::default()
-    };
+    let options = ClientOptions { trust: Trust::Nothing, ..ClientOptions::default() };
     let client = ClientContext::new(options).unwrap();
     let expired = Identity::self_signed(|params| params.not_after = date_time_ymd(2020, 1, 1));
-    assert_eq!(
-        outcome(&expired.server(), &client, "example.com"),
-        (None, None)
-    );
+    assert_eq!(outcome(&expired.server(), &client, "example.com"), (None, None));
 }
 
 #[test]
 fn client_certificates_are_required_optional_or_refused() {
     let (authority, other) = (Authority::new(), Authority::new());
     let identity = authority.issue("localhost");
-    let required = ServerOptions {
-        client_ca: Some(authority.pem.clone()),
-        ..identity.options()
-    };
-    let optional = ServerOptions {
-        client_optional: true,
-        ..required.clone()
-    };
-    let (required, optional) = (
-        ServerContext::new(required).unwrap(),
-        ServerContext::new(optional).unwrap(),
-    );
+    let required = ServerOptions { client_ca: Some(authority.pem.clone()), ..identity.options() };
+    let optional = ServerOptions { client_optional: true, ..required.clone() };
+    let (required, optional) = (ServerContext::new(required).unwrap(), ServerContext::new(optional).unwrap());
     let client = |identity: Option<Identity>| {
         let (certificate, key) = identity.map(|it| (it.certificate, it.key)).unzip();
-        ClientContext::new(ClientOptions {
-            certificate,
-            key,
-            ..authority.trust()
-        })
-        .unwrap()
+        ClientContext::new(ClientOptions { certificate, key, ..authority.trust() }).unwrap()
     };
     let known = client(Some(authority.issue("somebody")));
     let unknown = client(Some(other.issue("somebody")));
@@ -221,24 +142,9 @@ fn client_certificates_are_required_optional_or_refused() {
     assert!(pair.server.peer_certificate().is_none());
 
     for (server, client, ours, theirs) in [
-        (
-            &required,
-            &silent,
-            "sent no certificate",
-            "requires a certificate from us",
-        ),
-        (
-            &required,
-            &unknown,
-            "nobody trusted",
-            "does not accept our certificate",
-        ),
-        (
-            &optional,
-            &unknown,
-            "nobody trusted",
-            "does not accept our certificate",
-        ),
+        (&required, &silent, "sent no certificate", "requires a certificate from us"),
+        (&required, &unknown, "nobody trusted", "does not accept our certificate"),
+        (&optional, &unknown, "nobody trusted", "does not accept our certificate"),
     ] {
         let (client, server) = outcome(server, client, "localhost");
         let (client, server) = (client.unwrap(), server.unwrap());
@@ -252,10 +158,7 @@ fn client_certificates_are_required_optional_or_refused() {
 fn another_application_protocol_is_refused() {
     let authority = Authority::new();
     let server = authority.issue("localhost").server();
-    let options = ClientOptions {
-        alpn: vec![b"h2".to_vec()],
-        ..authority.trust()
-    };
+    let options = ClientOptions { alpn: vec![b"h2".to_vec()], ..authority.trust() };
     let (client, server) = outcome(&server, &ClientContext::new(options).unwrap(), "localhost");
     assert!(server.unwrap().text.contains("ALPN"));
     assert!(client.unwrap().text.contains("ALPN"));
@@ -270,22 +173,13 @@ fn reload_changes_new_handshakes_and_leaves_open_connections() {
     let mut open = Pair::new(&server, &old).connected();
     let begun = Pair::new(&server, &old);
 
-    let broken = ServerOptions {
-        key: Vec::new(),
-        ..after.issue("localhost").options()
-    };
-    assert_eq!(
-        server.reload(broken).unwrap_err().fault,
-        Fault::Configuration
-    );
+    let broken = ServerOptions { key: Vec::new(), ..after.issue("localhost").options() };
+    assert_eq!(server.reload(broken).unwrap_err().fault, Fault::Configuration);
     Pair::new(&server, &old).connected();
 
     server.reload(after.issue("localhost").options()).unwrap();
     Pair::new(&server, &new).connected();
-    assert!(
-        outcome(&server, &old, "localhost").0.is_some(),
-        "tickets do not outlive a reload"
-    );
+    assert!(outcome(&server, &old, "localhost").0.is_some(), "tickets do not outlive a reload");
     begun.connected();
     open.server.encrypt(b"still here").unwrap();
     let wire = take(&mut open.server);
@@ -296,10 +190,7 @@ fn reload_changes_new_handshakes_and_leaves_open_connections() {
 fn a_second_session_is_resumed() {
     let authority = Authority::new();
     let server = authority.issue("localhost").server();
-    for client in [
-        ClientContext::new(authority.trust()).unwrap(),
-        old_client(&authority.trust().trust),
-    ] {
+    for client in [ClientContext::new(authority.trust()).unwrap(), old_client(&authority.trust().trust)] {
         let mut flights = [0; 2];
         for flight in &mut flights {
             let mut pair = Pair::new(&server, &client);
@@ -310,9 +201,6 @@ fn a_second_session_is_resumed() {
             assert!(pair.client.peer_certificate().is_some(), "known again");
             assert_eq!(pair.server.server_name(), Some("localhost"));
         }
-        assert!(
-            flights[1] + 200 < flights[0],
-            "no certificate is sent again: {flights:?}"
-        );
+        assert!(flights[1] + 200 < flights[0], "no certificate is sent again: {flights:?}");
     }
 }

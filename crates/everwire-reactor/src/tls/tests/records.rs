@@ -11,11 +11,7 @@ fn a_session_works_in_one_piece_and_byte_by_byte_in_both_versions() {
     let authority = Authority::new();
     let server = authority.issue("localhost").server();
     let clients = [
-        (
-            ClientContext::new(authority.trust()).unwrap(),
-            "TLSv1.3",
-            Some(&b"http/1.1"[..]),
-        ),
+        (ClientContext::new(authority.trust()).unwrap(), "TLSv1.3", Some(&b"http/1.1"[..])),
         (old_client(&authority.trust().trust), "TLSv1.2", None),
     ];
     for (client, version, alpn) in clients {
@@ -26,10 +22,7 @@ fn a_session_works_in_one_piece_and_byte_by_byte_in_both_versions() {
                 assert_eq!(session.alpn(), alpn);
                 assert_eq!(session.held(), 0, "idle sessions own no buffer");
                 let cipher = session.cipher().unwrap();
-                assert!(
-                    cipher.starts_with("TLS_") && cipher.contains("_256_"),
-                    "{cipher}"
-                );
+                assert!(cipher.starts_with("TLS_") && cipher.contains("_256_"), "{cipher}");
             }
             assert_eq!(pair.server.server_name(), Some("localhost"));
             assert_eq!(pair.client.server_name(), None);
@@ -40,10 +33,7 @@ fn a_session_works_in_one_piece_and_byte_by_byte_in_both_versions() {
             pair.client.encrypt(b"").unwrap();
             pair.client.encrypt(b" pong").unwrap();
             let wire = take(&mut pair.client);
-            assert_eq!(
-                deliver(&mut pair.server, &wire, piece).unwrap(),
-                b"ping pong"
-            );
+            assert_eq!(deliver(&mut pair.server, &wire, piece).unwrap(), b"ping pong");
             pair.server.encrypt(b"back").unwrap();
             let wire = take(&mut pair.server);
             assert_eq!(deliver(&mut pair.client, &wire, piece).unwrap(), b"back");
@@ -84,20 +74,10 @@ fn output_may_be_written_between_two_halves_of_a_record() {
     let mut buffer = vec![0; 2 * Session::KEPT];
     assert_eq!(pair.server.restore(&mut buffer), 3000);
     pair.server.encrypt(b"meanwhile").unwrap();
-    assert_eq!(
-        pair.server.restore(&mut buffer),
-        3000,
-        "the socket had nothing: again"
-    );
+    assert_eq!(pair.server.restore(&mut buffer), 3000, "the socket had nothing: again");
     let answer = take(&mut pair.server);
-    assert_eq!(
-        deliver(&mut pair.client, &answer, usize::MAX).unwrap(),
-        b"meanwhile"
-    );
-    assert_eq!(
-        deliver(&mut pair.server, second, usize::MAX).unwrap(),
-        pattern(5000)
-    );
+    assert_eq!(deliver(&mut pair.client, &answer, usize::MAX).unwrap(), b"meanwhile");
+    assert_eq!(deliver(&mut pair.server, second, usize::MAX).unwrap(), pattern(5000));
     assert_eq!(pair.server.held(), 0);
 }
 
@@ -113,10 +93,7 @@ fn outgoing_survives_partial_writes() {
         pair.client.sent(count);
     }
     wire.extend(take(&mut pair.client));
-    assert_eq!(
-        deliver(&mut pair.server, &wire, 777).unwrap(),
-        pattern(1000).repeat(50)
-    );
+    assert_eq!(deliver(&mut pair.server, &wire, 777).unwrap(), pattern(1000).repeat(50));
     assert_eq!(pair.client.held(), 0);
 }
 
@@ -141,27 +118,15 @@ fn close_notify_ends_one_direction_after_the_data_before_it() {
     let mut wire = take(&mut pair.client);
     pair.client.close();
     assert_eq!(pair.client.outgoing(), b"", "once");
-    assert_eq!(
-        pair.client.encrypt(b"more").unwrap_err().fault,
-        Fault::Usage
-    );
+    assert_eq!(pair.client.encrypt(b"more").unwrap_err().fault, Fault::Usage);
 
     wire.extend_from_slice(b"what follows is ignored");
     let mut buffer = vec![0; 4096];
     buffer[..wire.len()].copy_from_slice(&wire);
     let received = pair.server.receive(&mut buffer[..wire.len()]).unwrap();
-    assert_eq!(
-        received,
-        Received {
-            plain: 10,
-            closed: true
-        }
-    );
+    assert_eq!(received, Received { plain: 10, closed: true });
     assert_eq!(&buffer[..10], b"last words");
-    assert!(
-        pair.server.receive(&mut []).unwrap().closed,
-        "it stays closed"
-    );
+    assert!(pair.server.receive(&mut []).unwrap().closed, "it stays closed");
 
     pair.server.encrypt(b"still here").unwrap();
     pair.server.close();
@@ -183,12 +148,7 @@ fn closing_during_the_handshake_says_nothing() {
 fn plain_http_is_named_as_such_and_answered_with_an_alert() {
     let (server, client) = contexts();
     let mut session = Session::server(&server).unwrap();
-    let failure = deliver(
-        &mut session,
-        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-        usize::MAX,
-    )
-    .unwrap_err();
+    let failure = deliver(&mut session, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", usize::MAX).unwrap_err();
     assert_eq!(failure.fault, Fault::Protocol);
     assert!(failure.text.contains("does not speak TLS"), "{failure}");
     assert_eq!(session.outgoing()[0], 21, "an alert record");
@@ -255,10 +215,7 @@ fn no_flipped_byte_of_a_handshake_panics() {
 fn a_handshake_message_without_end_is_refused() {
     let (server, _) = contexts();
     // The first fragment announces 65,535 bytes; each carries one byte, so the records outgrow them.
-    for (length, fault) in [
-        ([0, 0xff, 0xff], Fault::Protocol),
-        ([0xff; 3], Fault::Protocol),
-    ] {
+    for (length, fault) in [([0, 0xff, 0xff], Fault::Protocol), ([0xff; 3], Fault::Protocol)] {
         let mut session = Session::server(&server).unwrap();
         let mut wire = vec![22, 3, 1, 0, 4, 1];
         wire.extend_from_slice(&length);
@@ -277,16 +234,10 @@ fn misuse_of_the_buffer_is_reported() {
     let mut session = Session::server(&server).unwrap();
     half(&mut session);
     let failure = session.receive(&mut hello[100..].to_vec()).unwrap_err();
-    assert!(
-        failure.fault == Fault::Usage && failure.text.contains("restore()"),
-        "{failure}"
-    );
+    assert!(failure.fault == Fault::Usage && failure.text.contains("restore()"), "{failure}");
 
     let mut session = Session::server(&server).unwrap();
     half(&mut session);
     assert_eq!(session.restore(&mut [0; 100]), 0, "no room to read into");
-    assert_eq!(
-        session.receive(&mut hello.clone()).unwrap_err().fault,
-        Fault::Usage
-    );
+    assert_eq!(session.receive(&mut hello.clone()).unwrap_err().fault, Fault::Usage);
 }
