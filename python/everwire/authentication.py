@@ -8,7 +8,7 @@ import hmac
 import http
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .handshake import Request, Response
 from .headers import Headers
@@ -68,10 +68,10 @@ def basic_auth(
 
 
 def _comparison(credentials: object) -> CheckCredentials:
-    pairs = [credentials] if _is_pair(credentials) else credentials
-    if not isinstance(pairs, Iterable):
+    given = [credentials] if _is_pair(credentials) else credentials
+    if not isinstance(given, Iterable):
         raise TypeError(f"invalid credentials argument: {credentials}")
-    pairs = list(pairs)
+    pairs: list[Any] = list(given)
     if not all(_is_pair(pair) for pair in pairs):
         raise TypeError(f"invalid credentials argument: {credentials}")
     passwords: dict[str, str] = dict(pairs)

@@ -187,6 +187,7 @@ class connect:  # noqa: N801 - used as a function
     async def _follow(self, target: Target) -> ClientConnection:
         host, port, sock, path, _, _ = self._where
         tied_to = "a Unix socket" if path is not None else "an explicit host or port" if host or port else None
+        last: HandshakeFailed | None = None
         for _ in range(REDIRECTS):
             try:
                 return await self._handshake(target, await self._dial(target))
@@ -197,7 +198,7 @@ class connect:  # noqa: N801 - used as a function
                 if sock is not None:
                     raise UsageError(f"cannot follow redirect to {further.uri} with a preexisting socket") from refused
                 target, last = further, refused
-        raise HandshakeFailed(f"more than {REDIRECTS} redirects", last.response) from last
+        raise HandshakeFailed(f"more than {REDIRECTS} redirects", None if last is None else last.response) from last
 
     async def _dial(self, target: Target) -> socket.socket:
         host, port, sock, path, local_addr, family = self._where

@@ -189,7 +189,7 @@ async def test_tls_is_trusted_by_the_command_that_it_prints() -> None:
         status, _, errors = await finished("client.py", url, "hello")
         assert status == 1
         assert "certificate" in errors
-    assert not os.path.exists(certificate)  # noqa: ASYNC240 - once, at the end
+    assert not os.path.exists(certificate)
 
 
 async def test_health_is_answered_quietly_beside_connections() -> None:
