@@ -14,7 +14,7 @@ Connection = core.Connection
 
 
 class Transport:
-    """What programs use of ``connection.transport``, for a connection that has no asyncio transport: its socket is in the engine."""
+    """What programs use of ``connection.transport``, for a connection without one: its socket is in the engine."""
 
     def __init__(self, connection: core.Connection) -> None:
         self._connection = connection
