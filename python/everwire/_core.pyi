@@ -326,8 +326,11 @@ class Shard:
             UsageError: an open connection belongs to another event loop.
         """
 
+    def _on_ready(self) -> None:
+        """Run a turn because a socket is ready, unless one is about to run."""
+
     def _run(self) -> None:
-        """Run a turn, on behalf of the loop."""
+        """Run a turn that was left over for the loop's next iteration."""
 
     def _on_timer(self) -> None:
         """Run a turn because a deadline has come."""
@@ -438,8 +441,8 @@ class Driver(Protocol):
     def write_eof(self) -> None:
         """Everything is said."""
 
-    def finish(self) -> None:
-        """The connection is over."""
+    def finish(self, is_clean: bool, /) -> None:
+        """The connection is over; if not cleanly, nothing more is to be sent."""
 
     def pause_reading(self) -> None:
         """Read nothing for now."""

@@ -23,6 +23,7 @@ from .errors import (
     LimitExceeded,
     ProtocolError,
     UsageError,
+    system_error,
 )
 from .handshake import Request, Response, parse_response
 from .parts import Parts, is_buffer, send_parts
@@ -359,12 +360,12 @@ def _close(said: Said | None) -> Close | None:
     return None if said is None else Close(1005 if said[0] is None else said[0], said[1])
 
 
-def _cause(kind: str, text: str, status: int) -> Exception:
+def _cause(kind: str, text: str, number: int) -> Exception:
     match kind:
         case "eof":
             return EOFError(text)
         case "io":
-            return OSError(text)
+            return system_error(number, text)
         case "timeout":
             return TimeoutError(text)
         case "limit":

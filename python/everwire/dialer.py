@@ -14,7 +14,7 @@ from typing import Any
 
 from . import _core
 from .connection import Connection, State
-from .errors import HandshakeFailed, ProtocolError, UsageError
+from .errors import HandshakeFailed, ProtocolError, UsageError, system_error
 from .handshake import Response, parse_response
 from .headers import Headers, HeadersLike
 from .limits import Limits
@@ -309,7 +309,7 @@ def _failure(kind: str, text: str, status: int, head: bytes | None, body: bytes)
         case "refused":
             return HandshakeFailed(f"the server answered {status} instead of 101", response)
         case "io":
-            return OSError(text)
+            return system_error(status, text)
         case "timeout":
             return TimeoutError(text)
         case _:

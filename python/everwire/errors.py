@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from .close import Close
@@ -107,3 +108,8 @@ class ConnectionClosedOK(ConnectionClosed):
 
 class ConnectionClosedError(ConnectionClosed):
     """Closed otherwise: with an error code, or without a closing handshake. ``__cause__`` says why, as far as is known."""
+
+
+def system_error(number: int, text: str) -> OSError:
+    """What the system said, as the subclass of :exc:`OSError` that its number has."""
+    return OSError(number, os.strerror(number)) if number else OSError(text)

@@ -73,10 +73,15 @@ class Outside(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def finish(self) -> None:
+    def finish(self, is_clean: bool) -> None:
         self._ended = True
-        if self._transport is not None:
+        if self._transport is None:
+            return
+        if is_clean:
             self._transport.close()
+        else:
+            # Whatever it could still write, the peer has had its time to read.
+            self._transport.abort()
 
     def pause_reading(self) -> None:
         if self._transport is not None and not self._transport.is_closing():

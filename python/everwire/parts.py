@@ -84,18 +84,23 @@ async def send_parts(connection: Connection, parts: AsyncIterable[Any], text: bo
     Raises:
         ConnectionClosed: the connection closed before the end.
         TypeError: the parts are not all text, or all bytes-like. If some are with the peer, the connection closes with 1011.
+        UnicodeDecodeError: bytes that are sent as text are not UTF-8 together; the same.
     """
     if connection._sending is None:
         connection._sending = asyncio.Lock()
     async with connection._sending:
         begun: type[str | bytes] | None = None
+        checker = codecs.getincrementaldecoder("utf-8")()
         try:
             async for part in parts:
                 kind = _kind(part, begun)
+                if text and kind is bytes:
+                    checker.decode(part)
                 await connection._send_part_or_raise(part, kind is str if text is None else text, fin=False)
                 begun = kind
                 connection._is_mid_message = True
             if begun is not None:
+                checker.decode(b"", final=True)
                 # Which part is the last is known only now, and none is held back until then.
                 await connection._send_part_or_raise(begun(), begun is str if text is None else text, fin=True)
         except ConnectionClosed:

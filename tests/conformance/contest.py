@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from python27 import HERE, Python
@@ -106,11 +106,20 @@ async def _attack_client(contest: Contest, suite: Python, report: Path, progress
 
 @contextlib.asynccontextmanager
 async def _wstest(
-    contest: Contest, suite: Python, report: Path, mode: str, spec: dict[str, object]
+    contest: Contest, suite: Python, report: Path, mode: str, what: Mapping[str, object]
 ) -> AsyncIterator[Process]:
-    spec |= {"outdir": str(report), "cases": list(contest.cases), "exclude-cases": list(contest.excluded)}
+    spec = {**what, "outdir": str(report), "cases": list(contest.cases), "exclude-cases": list(contest.excluded)}
     (report / "spec.json").write_text(json.dumps(spec))
-    wstest = [suite.path, suite.path.with_name("wstest"), "-m", mode, "-s", report / "spec.json", "-u", "0"]
+    wstest: list[str | Path] = [
+        suite.path,
+        suite.path.with_name("wstest"),
+        "-m",
+        mode,
+        "-s",
+        report / "spec.json",
+        "-u",
+        "0",
+    ]
     async with _program(report / "wstest", *wstest, environment=suite.environment) as process:
         yield process
 

@@ -66,7 +66,13 @@ def suite() -> Python:
             print("setting up Autobahn|Testsuite in .build/conformance", flush=True)
             shutil.rmtree(home, ignore_errors=True)
             _make(home, base)
-            pip = [python.path, "-m", "pip", "--disable-pip-version-check", "--no-python-version-warning"]
+            pip: list[str | Path] = [
+                python.path,
+                "-m",
+                "pip",
+                "--disable-pip-version-check",
+                "--no-python-version-warning",
+            ]
             _run(
                 "the suite does not install", *pip, "install", "-q", "-r", REQUIREMENTS, environment=python.environment
             )
@@ -100,7 +106,7 @@ def _make(home: Path, base: Python) -> None:
     tools = BUILD / "tools"
     _run("python3-venv is missing: apt-get install python3-venv", sys.executable, "-m", "venv", tools)
     _run("virtualenv does not install", tools / "bin" / "pip", "install", "-q", VIRTUALENV)
-    virtualenv = [tools / "bin" / "virtualenv", "-q", "--no-periodic-update"]
+    virtualenv: list[str | Path] = [tools / "bin" / "virtualenv", "-q", "--no-periodic-update"]
     _run("virtualenv failed", *virtualenv, "-p", base.path, home, environment=base.environment)
 
 

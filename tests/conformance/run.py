@@ -93,9 +93,7 @@ async def _play(contests: Sequence[Contest], python: Python, at_once: int, accep
     if accept:
         write_expected(EXPECTED, expected)
     _print(table)
-    print(*complaints, sep="\n", flush=True)
-    if not complaints:
-        print("as expected, and nothing failed", flush=True)
+    print(*(complaints or ["as expected, and nothing failed"]), sep="\n", flush=True)
     return 1 if complaints else 0
 
 

@@ -21,7 +21,7 @@ PATIENCE = 1.0
 """Seconds that a handler has for an answer; it need not give one."""
 
 ports: dict[int, int] = {}
-"""Which port the program asked for, and which it got."""
+"""Which port the program asked for, and which it got; one that was free anyway is under its own number."""
 
 
 async def echo(connection: everwire.Connection) -> None:
@@ -64,8 +64,9 @@ def patch(echoing: int) -> None:
 
     async def bind_anywhere(host: Any, port: int | None, *arguments: Any, **options: Any) -> Any:
         sockets = await bind(host, port if port is None else 0, *arguments, **options)
-        if port:
-            ports[port] = sockets[0].getsockname()[1]
+        if port is not None:
+            got = sockets[0].getsockname()[1]
+            ports[port or got] = got
         return sockets
 
     def connect_here(self: dialer.connect, uri: str, **options: Any) -> None:

@@ -241,3 +241,16 @@ async def test_a_connection_that_is_left_is_closed(wire):
                 raise KeyError
         assert client.state is State.CLOSED
         await eventually(lambda: not server._shard.connections)
+
+
+async def test_what_is_known_of_a_connection_stays_known_after_its_end(wire):
+    async with wire.pair() as (client, server):
+        ours = server.local_address
+        await client.close()
+        await server.wait_closed()
+        assert server.request.path == "/"
+        assert client.response.status_code == 101
+        assert server.remote_address[0] == client.remote_address[0] == "127.0.0.1"
+        assert client.local_address[1] == server.remote_address[1]
+        assert server.local_address == client.remote_address == ours
+        assert "CLOSED" in repr(server)

@@ -101,6 +101,19 @@ async def test_messages_and_closure_in_one_segment_keep_their_order(line):
     assert received == [str(n) for n in range(100)]
 
 
+async def test_a_second_receiver_is_a_mistake(line):
+    async with line.pair() as (client, server):
+        first = asyncio.ensure_future(server.recv())
+        await asyncio.sleep(0)
+        with pytest.raises(everwire.UsageError, match="already running"):
+            await server.recv()
+        with pytest.raises(everwire.UsageError, match="already running"):
+            async for _ in server:
+                pass
+        await client.send("for the first")
+        assert await first == "for the first"
+
+
 async def test_recv_takes_its_message_when_driven_and_not_at_the_call(line):
     async with line.pair() as (client, server):
         await client.send("one")

@@ -89,6 +89,27 @@ async def test_sending_after_the_end_raises_how_it_ended(wire):
             await client.pong()
 
 
+async def test_a_send_above_the_mark_waits_until_output_has_fallen_to_a_quarter(wire):
+    async with wire.pair(limits=Limits(write_high=100_000), serve={"max_queue": 1}) as (client, server):
+        count = 0
+        while True:
+            sending = asyncio.ensure_future(client.send(NOISE))
+            count += 1
+            await asyncio.sleep(2 * MS)
+            if not sending.done():
+                break
+        assert client.write_buffer_size > 100_000
+        before = client.write_buffer_size
+        await asyncio.sleep(20 * MS)
+        assert client.write_buffer_size == before
+        for _ in range(count - 1):
+            assert await server.recv() == NOISE
+            if sending.done():
+                break
+        await sending
+        assert client.write_buffer_size <= 25_000 + 50_014
+
+
 async def test_a_send_that_waits_is_told_when_the_connection_ends(wire):
     async with wire.pair(serve={"max_queue": 1}) as (client, server):
         while not client._is_full():

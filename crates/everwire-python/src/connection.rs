@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 
 use everwire_reactor::Id;
+use everwire_wire::Kind;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -16,27 +17,9 @@ use crate::inbox::{Entry, Inbox, Marks, Pushed};
 use crate::message;
 use crate::receive::Receive;
 use crate::shard::Shard;
+use crate::state::Streaming;
+pub use crate::state::{Mode, State};
 use crate::waiter::Waiter;
-
-/// How `recv()` and its relatives differ.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Text as `str`, binary as `bytes`; or all of one kind.
-    Message { decode: Option<bool> },
-    /// The same, but a normal closure ends the iteration.
-    Iteration,
-    /// A part of a message and whether it is the last.
-    Part,
-}
-
-/// RFC 6455 §4 and §7, with the numbers that `websockets` and browsers use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    Connecting = 0,
-    Open = 1,
-    Closing = 2,
-    Closed = 3,
-}
 
 #[pyclass(subclass, weakref, module = "everwire._core")]
 pub struct Connection {
@@ -50,8 +33,7 @@ pub struct Connection {
     on_message: Option<Callback>,
     /// The turn of the loop in which something was last written at once.
     turn: u64,
-    /// Somebody reads a message in parts.
-    streaming: bool,
+    streaming: Streaming,
     /// The request, where the reactor has it not: what a client sent; what a server got, once the connection is closed.
     pub(crate) request: Option<Box<[u8]>>,
     /// Where the client was, once the connection is closed.
@@ -69,6 +51,9 @@ impl Connection {
     /// Takes the next thing to receive; `None` if there is nothing yet.
     pub fn take(slf: &Bound<'_, Self>, mode: Mode) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
+        if mode != Mode::Part && slf.borrow().inbox.begins_with_part() {
+            return Self::take_parts(slf, mode);
+        }
         let (entry, resumed) = {
             let mut this = slf.borrow_mut();
             match this.inbox.pop() {
@@ -83,7 +68,32 @@ impl Connection {
         if let Some((shard, id)) = resumed {
             Shard::resume(shard.bind(py), id)?;
         }
+        if mode == Mode::Part {
+            slf.borrow_mut().streaming = if entry.fin { Streaming::Fresh } else { Streaming::Begun };
+        }
         Self::convert(py, entry, mode).map(Some)
+    }
+
+    /// Takes a message whose beginning came while somebody read in parts, once all of it is here.
+    fn take_parts(slf: &Bound<'_, Self>, mode: Mode) -> PyResult<Option<Py<PyAny>>> {
+        let py = slf.py();
+        let (parts, resumed) = {
+            let mut this = slf.borrow_mut();
+            let (parts, resumes) = this.inbox.pop_parts();
+            (parts, if resumes { this.place(py) } else { None })
+        };
+        if let Some((shard, id)) = resumed {
+            Shard::resume(shard.bind(py), id)?;
+        }
+        let entry = message::joined(py, parts)?;
+        if entry.fin {
+            return Self::convert(py, entry, mode).map(Some);
+        }
+        if slf.borrow().state == State::Closed {
+            return Err(Self::closed(slf, mode));
+        }
+        slf.borrow_mut().inbox.put_back(entry);
+        Ok(None)
     }
 
     fn convert(py: Python<'_>, entry: Entry, mode: Mode) -> PyResult<Py<PyAny>> {
@@ -105,7 +115,14 @@ impl Connection {
     /// One receiver at a time: messages have an order.
     pub fn check_reader(slf: &Bound<'_, Self>, call: &str, is_part: bool) -> PyResult<()> {
         let this = slf.borrow();
-        if this.reader.is_none() && (is_part || !this.streaming) {
+        // A task that was cancelled while it waited is on its way out.
+        let is_free = match (&this.reader, this.streaming) {
+            (None, streaming) => is_part || streaming == Streaming::No,
+            (Some(reader), streaming) => {
+                reader.borrow(slf.py()).cancelled() && (is_part || streaming != Streaming::Begun)
+            }
+        };
+        if is_free {
             return Ok(());
         }
         let text = format!("cannot call {call} while another coroutine is already running recv or recv_streaming");
@@ -176,9 +193,8 @@ impl Connection {
                     _ => return Ok(()),
                 }
             };
-            if let Some(object) = Self::take(slf, Mode::Message { decode: None })? {
-                callback.call(slf, object)?;
-            }
+            let Some(object) = Self::take(slf, Mode::Message { decode: None })? else { return Ok(()) };
+            callback.call(slf, object)?;
         }
     }
 
@@ -243,7 +259,7 @@ impl Connection {
             reader: None,
             on_message: None,
             turn: 0,
-            streaming: false,
+            streaming: Streaming::No,
             request: None,
             client: None,
         }
@@ -274,15 +290,25 @@ impl Connection {
             Self::check_reader(slf, "recv_streaming", false)?;
         }
         let (shard, id) = Self::connected(slf)?;
-        slf.borrow_mut().streaming = on;
+        slf.borrow_mut().streaming = if on { Streaming::Fresh } else { Streaming::No };
         shard.get().with(slf.py(), |reactor| reactor.set_streaming(id, on))?;
         Shard::run_soon(shard.bind(slf.py()))
     }
 
     /// Drops what is still to come of a message that was read in parts.
-    fn _skip_parts(slf: &Bound<'_, Self>) {
-        let given_up = slf.borrow_mut().inbox.skip_parts();
+    fn _skip_parts(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let (given_up, resumed) = {
+            let mut this = slf.borrow_mut();
+            this.streaming = Streaming::No;
+            let (given_up, resumes) = this.inbox.skip_parts();
+            (given_up, if resumes { this.place(py) } else { None })
+        };
         drop(given_up);
+        match resumed {
+            Some((shard, id)) => Shard::resume(shard.bind(py), id),
+            None => Ok(()),
+        }
     }
 
     /// Sends a message; see `everwire.Connection.send`.
@@ -313,9 +339,10 @@ impl Connection {
         }
     }
 
-    /// Queues one part of a message.
+    /// Queues one part of a message. Bytes of a text may end within a character: whoever cuts it knows that the whole is UTF-8.
     fn _send_part(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>, text: bool, fin: bool) -> PyResult<bool> {
-        let outgoing = message::required(message, Some(text))?;
+        let kind = if text { Kind::Text } else { Kind::Binary };
+        let outgoing = message::Outgoing { kind, ..message::required(message, Some(false))? };
         Ok(Self::queue_message(slf, &outgoing, Some(fin), false)?.is_some())
     }
 

@@ -102,17 +102,43 @@ impl Inbox {
         Some((entry, resumes))
     }
 
+    /// Whether the first entry is a part of a message.
+    pub fn begins_with_part(&self) -> bool {
+        self.entries.front().is_some_and(|entry| entry.is_part)
+    }
+
+    /// Takes the parts of the first message that came so far, and whether reading is to go on now: it is if parts are missing.
+    pub fn pop_parts(&mut self) -> (Vec<Entry>, bool) {
+        let was_full = self.is_full;
+        let mut parts = Vec::new();
+        while self.begins_with_part() && !parts.last().is_some_and(|part: &Entry| part.fin) {
+            parts.extend(self.pop().map(|(part, _)| part));
+        }
+        if !parts.last().is_some_and(|part| part.fin) {
+            self.is_full = false;
+        }
+        (parts, was_full && !self.is_full)
+    }
+
+    /// Puts back what was taken too early.
+    pub fn put_back(&mut self, entry: Entry) {
+        self.bytes += entry.size;
+        self.entries.push_front(entry);
+    }
+
     /// Gives up the message whose parts are being read: those that wait come out, those to come will be skipped.
-    pub fn skip_parts(&mut self) -> Vec<Entry> {
+    /// Also whether reading is to go on now.
+    pub fn skip_parts(&mut self) -> (Vec<Entry>, bool) {
+        let was_full = self.is_full;
         let mut given_up = Vec::new();
         self.is_skipping = true;
-        while self.is_skipping && self.entries.front().is_some_and(|entry| entry.is_part) {
+        while self.is_skipping && self.begins_with_part() {
             if let Some((entry, _)) = self.pop() {
                 self.is_skipping = !entry.fin;
                 given_up.push(entry);
             }
         }
-        given_up
+        (given_up, was_full && !self.is_full)
     }
 
     /// Everything that waits.

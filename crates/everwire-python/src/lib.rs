@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `shard` | `Shard`: a reactor on one event loop; `turn` dispatches what it brings |
 //! | `connection` | `Connection`: messages in and out of one connection |
+//! | `state` | what a connection is doing |
 //! | `schedule` | when the loop runs the shard's next turn |
 //! | `receive` | the coroutine that `recv()` returns (`unsafe`: a type slot) |
 //! | `heads` | the two heads of an opening handshake |
@@ -31,6 +32,7 @@ mod receive;
 mod schedule;
 mod settings;
 mod shard;
+mod state;
 mod table;
 mod tls;
 mod turn;

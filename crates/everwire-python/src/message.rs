@@ -4,10 +4,12 @@ use std::borrow::Cow;
 
 use everwire_wire::Kind;
 use pyo3::exceptions::PyValueError;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView, PyString};
+use pyo3::types::{PyBytes, PyList, PyMemoryView, PyString};
 
 use crate::errors;
+use crate::inbox::Entry;
 
 /// What a Python object says as a message.
 pub struct Outgoing<'a> {
@@ -61,6 +63,22 @@ pub fn decoded(object: Bound<'_, PyAny>, decode: bool) -> PyResult<Py<PyAny>> {
         (Ok(text), _) if !decode => PyBytes::new(py, text.to_str()?.as_bytes()).into_any().unbind(),
         _ => object.unbind(),
     })
+}
+
+/// One entry for several parts of one message, in order; there is at least one.
+pub fn joined(py: Python<'_>, mut parts: Vec<Entry>) -> PyResult<Entry> {
+    let size = parts.iter().map(|part| part.size).sum();
+    let fin = parts.last().is_some_and(|part| part.fin);
+    let object = match parts.pop() {
+        Some(only) if parts.is_empty() => only.object,
+        last => {
+            let objects = PyList::new(py, parts.into_iter().chain(last).map(|part| part.object))?;
+            let is_text = objects.get_item(0)?.is_instance_of::<PyString>();
+            let nothing = if is_text { PyString::new(py, "").into_any() } else { PyBytes::new(py, b"").into_any() };
+            nothing.call_method1(intern!(py, "join"), (objects,))?.unbind()
+        }
+    };
+    Ok(Entry { object, size, fin, is_part: true })
 }
 
 /// The payload of a ping or pong: text or bytes.

@@ -47,6 +47,11 @@ impl Schedule {
         due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due))
     }
 
+    /// Whether a turn is on the loop's list.
+    pub fn is_scheduled(&self) -> bool {
+        self.is_scheduled.load(Ordering::Relaxed)
+    }
+
     /// The turn that was on the loop's list runs now.
     pub fn begun(&self) {
         self.is_scheduled.store(false, Ordering::Relaxed);
@@ -91,7 +96,7 @@ impl Schedule {
         self.event_loop(py).bind(py).getattr(name)?.call(arguments, Some(&options))
     }
 
-    fn cancel_timer(&self, py: Python<'_>) -> PyResult<()> {
+    pub fn cancel_timer(&self, py: Python<'_>) -> PyResult<()> {
         let timer = lock(&self.timer).take();
         match timer {
             Some((_, handle)) => handle.bind(py).call_method0(intern!(py, "cancel")).map(drop),
@@ -140,7 +145,7 @@ impl Shard {
         }
         let fd = slf.get().with(py, |reactor| reactor.fd())?;
         let add_reader = schedule.event_loop(py).bind(py).getattr(intern!(py, "add_reader"))?;
-        let run = slf.getattr(intern!(py, "_run"))?;
+        let run = slf.getattr(intern!(py, "_on_ready"))?;
         let context = lock(&schedule.context).as_ref().map(|context| context.clone_ref(py));
         match context {
             Some(context) => context.bind(py).call_method1(intern!(py, "run"), (add_reader, fd, run))?,
@@ -171,7 +176,10 @@ impl Shard {
             return Ok(());
         }
         schedule.cancel_timer(py)?;
-        let delay = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+        let now = Instant::now();
+        // A deadline of a connection that is gone may have passed while nothing lived here: nobody was kept waiting by that.
+        let deadline = deadline.max(now);
+        let delay = deadline - now + Duration::from_millis(1);
         let on_timer = slf.getattr(intern!(py, "_on_timer"))?;
         let handle = schedule.call(py, intern!(py, "call_later"), (delay.as_secs_f64(), on_timer))?;
         *lock(&schedule.timer) = Some((deadline, handle.unbind()));

@@ -423,7 +423,13 @@ impl Shard {
         Ok(counters)
     }
 
-    /// A turn, on behalf of the loop.
+    /// A turn because the poller has something to say. One that is on the loop's list already will hear it: a turn for each
+    /// would make two of every one, and the loop's iterations longer and longer.
+    fn _on_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().schedule.is_scheduled() { Ok(()) } else { Self::run(slf) }
+    }
+
+    /// A turn that was put on the loop's list.
     fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
         slf.get().schedule.begun();
         Self::run(slf)

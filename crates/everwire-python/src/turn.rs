@@ -97,6 +97,8 @@ fn turn(slf: &Bound<'_, Shard>) -> PyResult<()> {
         }
     }
     if late > LATE {
+        // This turn deals with that deadline: the next one is not late for the same reason again.
+        this.schedule.cancel_timer(py)?;
         warn_late(py, late)?;
     }
     let grace = if late > LATE { late.as_millis() as u64 } else { 0 };
@@ -311,7 +313,7 @@ fn close(slf: &Bound<'_, Shard>, id: Id, ending: Ending) -> PyResult<()> {
     let said = |close: Option<Received>| close.map(|close| (close.code, close.reason));
     let cause = ending.cause.as_ref().map(describe);
     if let Some(driver) = &row.driver {
-        driver.bind(py).call_method0(intern!(py, "finish"))?;
+        driver.bind(py).call_method1(intern!(py, "finish"), (cause.is_none(),))?;
     }
     wake_later(slf, &row.connection);
     let ending = (said(ending.received), said(ending.sent), ending.received_first, cause);
@@ -325,7 +327,7 @@ fn fail(slf: &Bound<'_, Shard>, id: Id, failure: Failure) -> PyResult<()> {
     let (connection, endpoint) = match row {
         Some(row) => {
             if let Some(driver) = &row.driver {
-                driver.bind(py).call_method0(intern!(py, "finish"))?;
+                driver.bind(py).call_method1(intern!(py, "finish"), (false,))?;
             }
             row.connection.bind(py).borrow_mut().state = State::Closed;
             (Some(row.connection), row.endpoint)
@@ -342,11 +344,14 @@ fn fail(slf: &Bound<'_, Shard>, id: Id, failure: Failure) -> PyResult<()> {
     Ok(())
 }
 
-/// A cause as Python gets it: its kind, a text for people, and the HTTP status if it has one.
+/// A cause as Python gets it: its kind, a text for people, and the HTTP status or the system's number of the error if it has one.
 fn describe(cause: &Cause) -> (&'static str, String, u16) {
     match cause {
         Cause::Eof => ("eof", "the connection ended without a closing handshake".to_owned(), 0),
-        Cause::Io(error) => ("io", error.to_string(), 0),
+        Cause::Io(error) => {
+            let number = error.raw_os_error().and_then(|number| u16::try_from(number).ok());
+            ("io", error.to_string(), number.unwrap_or(0))
+        }
         Cause::Tls(text) => ("tls", text.clone(), 0),
         Cause::Protocol(text) => ("protocol", text.clone(), 0),
         Cause::Limit(text) => ("limit", text.clone(), 0),

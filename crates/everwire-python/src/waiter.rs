@@ -136,7 +136,7 @@ impl Waiter {
         self.state != State::Pending
     }
 
-    fn cancelled(&self) -> bool {
+    pub fn cancelled(&self) -> bool {
         self.state == State::Cancelled
     }
 

@@ -75,13 +75,13 @@ struct Entry {
 
 impl Addresses {
     /// Counts one more handshake and connection of `address`, or says what it has too many of. A table that is full of
-    /// addresses in use counts no new ones: the limits that know no address still hold.
-    pub fn admit(&mut self, address: IpAddr, limits: &Limits, now: Millis) -> Result<(), Excess> {
+    /// addresses in use counts no new ones (`false`): the limits that know no address still hold.
+    pub fn admit(&mut self, address: IpAddr, limits: &Limits, now: Millis) -> Result<bool, Excess> {
         let burst = limits.handshakes_per_second.saturating_mul(2_000);
         if self.entries.len() as u64 >= limits.addresses && !self.entries.contains_key(&key(address)) {
             self.sweep(now);
             if self.entries.len() as u64 >= limits.addresses {
-                return Ok(());
+                return Ok(false);
             }
         }
         let entry = self.entries.entry(key(address)).or_insert(Entry { connections: 0, credit: burst, seen: now });
@@ -96,10 +96,10 @@ impl Addresses {
             return Err(Excess::Connections);
         }
         entry.connections += 1;
-        Ok(())
+        Ok(true)
     }
 
-    /// Counts one connection of `address` less.
+    /// Counts one connection of `address`, which was counted, less.
     pub fn release(&mut self, address: IpAddr) {
         if let Some(entry) = self.entries.get_mut(&key(address)) {
             entry.connections = entry.connections.saturating_sub(1);
@@ -155,12 +155,12 @@ mod tests {
         let limits = Limits { connections_per_address: 2, ..Limits::default() };
         let mut addresses = Addresses::default();
         let neighbors = [ip("2001:db8::1"), ip("2001:db8::2"), ip("2001:db8::3")];
-        assert_eq!(addresses.admit(neighbors[0], &limits, 0), Ok(()));
-        assert_eq!(addresses.admit(neighbors[1], &limits, 0), Ok(()));
+        assert_eq!(addresses.admit(neighbors[0], &limits, 0), Ok(true));
+        assert_eq!(addresses.admit(neighbors[1], &limits, 0), Ok(true));
         assert_eq!(addresses.admit(neighbors[2], &limits, 0), Err(Excess::Connections));
-        assert_eq!(addresses.admit(ip("2001:db8:0:1::1"), &limits, 0), Ok(()));
+        assert_eq!(addresses.admit(ip("2001:db8:0:1::1"), &limits, 0), Ok(true));
         addresses.release(neighbors[0]);
-        assert_eq!(addresses.admit(neighbors[2], &limits, 0), Ok(()));
+        assert_eq!(addresses.admit(neighbors[2], &limits, 0), Ok(true));
     }
 
     #[test]
@@ -179,12 +179,11 @@ mod tests {
         let limits = Limits { addresses: 3, ..Limits::default() };
         let mut addresses = Addresses::default();
         for (n, text) in ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"].into_iter().enumerate() {
-            assert_eq!(addresses.admit(ip(text), &limits, n as u64), Ok(()));
+            assert_eq!(addresses.admit(ip(text), &limits, n as u64), Ok(n < 3));
         }
         assert_eq!(addresses.entries.len(), 3);
-        addresses.release(ip("192.0.2.4"));
         addresses.release(ip("192.0.2.1"));
-        assert_eq!(addresses.admit(ip("192.0.2.5"), &limits, 10_000), Ok(()));
+        assert_eq!(addresses.admit(ip("192.0.2.5"), &limits, 10_000), Ok(true));
         assert_eq!(addresses.entries.len(), 3);
     }
 }

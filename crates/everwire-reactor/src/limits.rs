@@ -77,7 +77,7 @@ limits! {
     pings_per_second = 100, "pings a second",
         "A burst of ten times as many is answered, then the connection closes with 1008; nobody measures a line that often.";
     memory = 1024 * MIB, "bytes in the whole process",
-        "Buffers of all connections together: from 80 % on handshakes are refused (503), from 90 % on reading stops, beyond it the largest holders close with 1013.";
+        "Buffers of all connections together: from 80 % on handshakes are refused (503), from 90 % on reading stops, beyond it, or when nothing else helps within a second, the largest holders close with 1013.";
     addresses = 65_536, "client addresses",
         "How many client addresses are remembered for the limits above; the idlest are forgotten first.";
 }

@@ -29,6 +29,8 @@ pub(crate) struct Workspace {
     pub wheel: Wheel,
     pub addresses: Addresses,
     pub now: Millis,
+    /// Since when nobody is read, because memory is short.
+    pub short: Option<Millis>,
     began: Instant,
     /// Who has something to read, in the order of service.
     pub ready: VecDeque<Id>,
@@ -48,6 +50,7 @@ impl Workspace {
             wheel: Wheel::default(),
             addresses: Addresses::default(),
             now: 0,
+            short: None,
             began: Instant::now(),
             ready: VecDeque::new(),
             dirty: VecDeque::new(),

@@ -169,8 +169,8 @@ impl Conn {
 
     fn on_beat(&mut self, id: Id, ws: &mut Workspace) {
         if self.pong_deadline().is_some_and(|at| at <= ws.now) {
-            if self.flags.paused {
-                // Its pong may lie unread in the socket: the application does not let us look.
+            if self.flags.paused || ws.short.is_some() {
+                // Its pong may lie unread in the socket: the application, or the lack of memory, does not let us look.
                 self.clock.heard = ws.now;
                 return;
             }

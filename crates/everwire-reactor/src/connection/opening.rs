@@ -163,8 +163,8 @@ impl Conn {
             return Ok(());
         }
         match ws.addresses.admit(client, limits, ws.now) {
-            Ok(()) => {
-                self.flags.counted = true;
+            Ok(counted) => {
+                self.flags.counted = counted;
                 Ok(())
             }
             Err(Excess::Connections) => Err(Refusal::new(429, "too many connections from this address")),

@@ -86,7 +86,8 @@ impl Shard {
 
     /// Whether a further [`Shard::collect`] would find something to do.
     pub fn has_work(&self) -> bool {
-        !self.ws.ready.is_empty() || !self.accepting.is_empty() || !self.ws.events.is_empty()
+        let waits = !self.ws.ready.is_empty() || !self.accepting.is_empty();
+        !self.ws.events.is_empty() || (waits && self.ws.short.is_none())
     }
 
     /// Whether there is output to [flush](Shard::flush).

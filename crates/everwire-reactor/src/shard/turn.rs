@@ -20,6 +20,8 @@ const BATCH: usize = 64;
 const FLUSH: usize = 16;
 /// How often to look again when memory is short.
 const SHORT: Millis = 50;
+/// How long nobody is read before room is made by force.
+const PATIENCE: Millis = 1000;
 
 impl Shard {
     /// Takes note of every socket that became ready. Reads nothing yet.
@@ -57,14 +59,15 @@ impl Shard {
 
     /// Reads from those who are ready, in turn, until the batch is full, `until` is past or nobody is left.
     pub fn collect(&mut self, until: Instant) -> Batch {
-        if self.relieve() < Pressure::Pause {
-            while self.ws.events.len() < BATCH && self.ws.has_room() {
-                if !self.serve_next() && !self.accept_next() {
-                    break;
-                }
-                if Instant::now() >= until {
-                    break;
-                }
+        let room = self.relieve();
+        while self.ws.events.len() < BATCH && self.ws.has_room() && memory::held() as u64 <= room {
+            // Both each time: a flood of those who are here does not lock out those who come.
+            let served = self.serve_next();
+            if !self.accept_next() && !served {
+                break;
+            }
+            if Instant::now() >= until {
+                break;
             }
         }
         Batch { events: std::mem::take(&mut self.ws.events), scratch: std::mem::take(&mut self.ws.scratch) }
@@ -225,18 +228,24 @@ impl Shard {
         id
     }
 
-    /// Acts on the process-wide memory account; how serious it is.
-    fn relieve(&mut self) -> Pressure {
-        let held = memory::held();
-        let Some(limit) = self.memory_limit() else { return Pressure::None };
-        let pressure = memory::pressure(held, limit);
-        if pressure == Pressure::Shed {
-            self.shed(held as u64 - limit / 10 * 9);
+    /// Acts on the process-wide memory account; how many bytes may be held for reading to go on.
+    fn relieve(&mut self) -> u64 {
+        let Some(limit) = self.memory_limit() else { return u64::MAX };
+        let room = limit / 10 * 9;
+        let held = memory::held() as u64;
+        let pressure = memory::pressure(held as usize, limit);
+        if pressure < Pressure::Pause {
+            self.ws.short = None;
+            return room;
         }
-        if pressure >= Pressure::Pause {
-            self.retry_in(SHORT);
+        let since = *self.ws.short.get_or_insert(self.ws.now);
+        // Those who hold the most, and may never say the rest, do not keep the others waiting for long.
+        if pressure == Pressure::Shed || self.ws.now >= since + PATIENCE {
+            self.ws.short = Some(self.ws.now);
+            self.shed(held - room);
         }
-        pressure
+        self.retry_in(SHORT);
+        0
     }
 
     fn memory_limit(&self) -> Option<u64> {

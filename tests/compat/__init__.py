@@ -1,0 +1,1 @@
+"""Programs and tests of other libraries, run against Everwire."""

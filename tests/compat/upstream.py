@@ -1,0 +1,95 @@
+"""The source tree of `websockets`, with its tests and examples, which the package on PyPI does not have.
+
+It is fetched once into ``.build/``: from Debian, which keeps the tree of its stable release as the authors tagged it, or from
+where the authors keep it. Nothing of it is part of this repository.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+VERSION = "15.0.1"
+ARCHIVE_SHA256 = "8451495265af3e368f794c4dc15c99ce90c771d95560f542bff8c64b5455af3b"
+COMMIT = "37c9bc0781f0cc5af7c729947ef1833c1e12b70d"
+BUILD = Path(__file__).parents[2] / ".build"
+
+
+class Unavailable(Exception):
+    """The tree cannot be had here; the text says why, in a line."""
+
+
+def tree() -> Path:
+    """The tree's directory.
+
+    ``EVERWIRE_WEBSOCKETS_TREE`` names another one, to look at the tests of another version.
+
+    Raises:
+        Unavailable: it cannot be fetched.
+    """
+    if other := os.environ.get("EVERWIRE_WEBSOCKETS_TREE"):
+        return Path(other)
+    place = BUILD / f"websockets-{VERSION}"
+    if not place.exists():
+        reasons = []
+        for fetch in (from_debian, from_github):
+            work = BUILD / f"fetching-{os.getpid()}"
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(parents=True)
+            try:
+                fetch(work).rename(place)
+                break
+            except (OSError, subprocess.SubprocessError, Unavailable) as error:
+                reasons.append(f"{fetch.__name__}: {error}")
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+        else:
+            raise Unavailable(f"the source tree of websockets {VERSION} cannot be fetched: {'; '.join(reasons)}")
+    return place
+
+
+def from_debian(work: Path) -> Path:
+    sources = work / "sources.list"
+    keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+    sources.write_text(f"deb-src [signed-by={keys}] http://deb.debian.org/debian trixie main\n")
+    for directory in ("lists/partial", "archives/partial"):
+        (work / directory).mkdir(parents=True)
+    options = {
+        "Dir::Etc::sourcelist": sources,
+        "Dir::Etc::sourceparts": "-",
+        "Dir::State": work,
+        "Dir::State::status": "/dev/null",
+        "Dir::Cache": work,
+        "APT::Sandbox::User": "",
+        "Acquire::Languages": "none",
+    }
+    apt = ["apt-get", "-q", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
+    run([*apt, "update"], work)
+    run([*apt, "source", "--download-only", "--tar-only", f"python-websockets={VERSION}-1"], work)
+    archive = work / f"python-websockets_{VERSION}.orig.tar.gz"
+    if hashlib.sha256(archive.read_bytes()).hexdigest() != ARCHIVE_SHA256:
+        raise Unavailable("the archive is not the one that was tested")
+    with tarfile.open(archive) as opened:
+        opened.extractall(work, filter="data")
+    return work / f"websockets-{VERSION}"
+
+
+def from_github(work: Path) -> Path:
+    url = "https://github.com/python-websockets/websockets.git"
+    run(["git", "clone", "-q", "--depth", "1", "--branch", VERSION, url, "tree"], work)
+    commit = run(["git", "-C", "tree", "rev-parse", "HEAD"], work).strip()
+    if commit != COMMIT:
+        raise Unavailable(f"the tag names {commit}, not what was tested")
+    return work / "tree"
+
+
+def run(command: list[str], cwd: Path) -> str:
+    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    if result.returncode != 0:
+        lines = result.stderr.strip().splitlines() or ["no message"]
+        raise Unavailable(f"{command[0]}: {lines[-1]}")
+    return result.stdout

@@ -1,0 +1,1 @@
+"""Clients, servers and proxies that nobody here wrote, each under one face for the tests."""

@@ -1,0 +1,180 @@
+"""Too many who come, or come too often, or say too much before they are let in."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from peer.client import request
+from peer.timing import MS, eventually
+
+from everwire import _core
+
+TRUSTING = {"trusted_proxies": ["127.0.0.1"]}
+
+
+class TestConnections:
+    async def test_beyond_it_503_until_somebody_leaves(self, serving):
+        async with serving(limits={"connections": 3}) as served:
+            inside = [await served.open() for _ in range(3)]
+            async with await served.ask() as late:
+                head = await late.head()
+                assert (head.status, head["retry-after"]) == (503, "5")
+            async with inside[0]:
+                pass
+            await eventually(lambda: len(served.server.connections) == 2)
+            async with await served.open():
+                assert len(served.server.connections) == 3
+
+    async def test_those_who_only_connect_count_too_and_a_crowd_is_not_even_answered(self, serving):
+        async with serving(limits={"connections": 3}) as served:
+            before = _core.memory_held()
+            crowd = [await served.connect() for _ in range(50)]
+            # Three places, eight more to be told 503; the others are hung up on.
+            ended = await asyncio.gather(*(asyncio.wait_for(client.reader.read(), 5000 * MS) for client in crowd[11:]))
+            assert set(ended) == {b""}
+            assert served.server._shard.connections == 11
+            for client in crowd[3:11]:
+                client.write(request())
+                assert (await client.head()).status == 503
+            assert _core.memory_held() - before < 32 * 1024
+
+
+class TestConnectionsPerAddress:
+    async def test_beyond_it_429_until_one_is_given_back(self, serving):
+        async with serving(limits={"connections_per_address": 2}, **TRUSTING) as served:
+            held = [await served.ask(client="203.0.113.7") for _ in range(2)]
+            assert [(await client.head()).status for client in held] == [101, 101]
+            assert await served.status(client="203.0.113.7") == 429
+            assert await served.status(client="203.0.113.8") == 101
+            async with held[0]:
+                pass
+            await eventually(lambda: len(served.server.connections) == 1)
+            assert await served.status(client="203.0.113.7") == 101
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ("2001:db8::1", "2001:db8::ffff:2"),
+            ("203.0.113.7", "::ffff:203.0.113.7"),
+            ("203.0.113.7", "198.51.100.1, 203.0.113.7"),
+            ("203.0.113.7", "203.0.113.7, 127.0.0.1"),
+        ],
+        ids=["one /64", "IPv4 in IPv6", "made up on the left", "through two proxies"],
+    )
+    async def test_the_same_client_in_other_words(self, serving, first, second):
+        async with serving(limits={"connections_per_address": 1}, **TRUSTING) as served:
+            async with await served.ask(client=first) as held:
+                assert (await held.head()).status == 101
+                assert await served.status(client=second) == 429
+
+    async def test_forwarded_is_read_where_it_is_trusted_instead(self, serving):
+        async with serving(limits={"connections_per_address": 1}, forwarded="forwarded", **TRUSTING) as served:
+            async with await served.ask("Forwarded: for=203.0.113.7;proto=https", client="198.51.100.1") as held:
+                assert (await held.head()).status == 101
+                assert await served.status("Forwarded: for=203.0.113.7", client="198.51.100.2") == 429
+
+    async def test_nobody_is_believed_who_is_not_trusted(self, serving):
+        async with serving(limits={"connections_per_address": 1}) as served:
+            held = [await served.ask(client="203.0.113.7") for _ in range(3)]
+            assert [(await client.head()).status for client in held] == [101] * 3
+
+
+class TestHandshakesPerSecond:
+    @pytest.mark.parametrize("fields", [(), ("Origin: https://evil.example",)], ids=["good", "refused"])
+    async def test_a_burst_of_twice_as_many_then_429(self, serving, fields):
+        async with serving(limits={"handshakes_per_second": 5}, **TRUSTING) as served:
+            began = time.monotonic()
+            answers = [await served.status(*fields, client="203.0.113.7") for _ in range(30)]
+            earned = 5 * (time.monotonic() - began)
+            other = 403 if fields else 101
+            assert set(answers[:10]) == {other}
+            assert 10 <= answers.count(other) <= 11 + earned
+            assert answers.count(429) + answers.count(other) == 30
+
+    async def test_who_waits_as_told_is_let_in(self, serving):
+        async with serving(limits={"handshakes_per_second": 1}, **TRUSTING) as served:
+            while True:
+                async with await served.ask(client="203.0.113.7") as client:
+                    head = await client.head()
+                    if head.status == 429:
+                        break
+            assert await served.status(client="203.0.113.8") == 101
+            await asyncio.sleep(int(head["retry-after"]) * 1.1)
+            assert await served.status(client="203.0.113.7") == 101
+
+
+class TestHead:
+    async def test_beyond_it_431(self, serving):
+        async with serving(limits={"head": 1000}) as served:
+            rest = "X: " + "y" * (1000 - len(request("/", "X: ")))
+            assert await served.status(rest) == 101
+            assert await served.status(rest + "y") == 431
+
+    async def test_heads_that_never_end_hold_no_more(self, serving):
+        async with serving(limits={"head": 4000}) as served:
+            before = _core.memory_held()
+            clients = [await served.connect() for _ in range(50)]
+            for client in clients:
+                for piece in (b"GET / HTTP/1.1\r\n", b"X: " + b"y" * 1000, b"y" * 2900):
+                    client.write(piece)
+                    await asyncio.sleep(0)
+            await eventually(lambda: _core.memory_held() - before >= 50 * 3900)
+            assert _core.memory_held() - before <= 50 * 2 * 4000
+            for client in clients:
+                client.write(b"y" * 1000)
+                assert (await client.head()).status == 431
+            assert _core.memory_held() - before < 50 * 1000
+
+
+class TestFields:
+    async def test_beyond_it_431(self, serving):
+        async with serving(limits={"fields": 10}) as served:
+            fields = [f"X-{number}: y" for number in range(5)]
+            assert await served.status(*fields) == 101
+            assert await served.status(*fields, "Y: z") == 431
+
+
+class TestLine:
+    async def test_beyond_it_414_or_431(self, serving):
+        async with serving(limits={"line": 200}) as served:
+            field = "X: " + "y" * 197
+            assert await served.status(field) == 101
+            assert await served.status(field + "y") == 431
+            target = "/" + "a" * (200 - len("GET / HTTP/1.1"))
+            for longer, status in (("", 101), ("a", 414)):
+                async with await served.connect() as client:
+                    client.write(request(target + longer))
+                    assert (await client.head()).status == status
+
+
+class TestAddresses:
+    async def test_a_crowd_of_addresses_does_not_make_it_forget_who_holds_what(self, serving):
+        limits = {"addresses": 1, "connections_per_address": 1}
+        async with serving(limits=limits, **TRUSTING) as served, await served.ask(client="203.0.113.7") as held:
+            assert (await held.head()).status == 101
+            # There is no room to count these: only the limits that know no address hold for them.
+            for number in range(100):
+                assert await served.status(client=f"198.51.100.{number}") == 101
+            assert await served.status(client="203.0.113.7") == 429
+
+    async def test_who_left_makes_room_and_those_never_counted_are_not_counted_back(self, serving):
+        limits = {"addresses": 1, "connections_per_address": 1}
+        async with serving(limits=limits, **TRUSTING) as served:
+            first = await served.ask(client="203.0.113.7")
+            assert (await first.head()).status == 101
+            uncounted = await served.ask(client="203.0.113.8")
+            assert (await uncounted.head()).status == 101
+            async with first:
+                pass
+            await eventually(lambda: len(served.server.connections) == 1)
+            # Remembered for the two seconds that its burst takes to come back.
+            await asyncio.sleep(2.1)
+            async with await served.ask(client="203.0.113.8") as counted:
+                assert (await counted.head()).status == 101
+                assert await served.status(client="203.0.113.8") == 429
+                async with uncounted:
+                    pass
+                await eventually(lambda: len(served.server.connections) == 1)
+                assert await served.status(client="203.0.113.8") == 429

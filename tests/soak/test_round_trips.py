@@ -1,0 +1,1 @@
+"""Round trips on many connections: none of them ever stalls."""
