@@ -21,6 +21,7 @@ __all__ = [
     "forked",
     "limits",
     "memory_held",
+    "origin",
     "request_head",
     "response_head",
 ]
@@ -402,6 +403,13 @@ def limits() -> list[tuple[str, int, str, str]]:
 
 def memory_held() -> int:
     """Bytes that all connections of this process hold in the engine's buffers."""
+
+def origin(text: str) -> str:
+    """An origin as a browser writes it, for comparison (RFC 6454 §6.2).
+
+    Raises:
+        UsageError: it is none.
+    """
 
 def request_head(connection: Connection) -> bytes | None:
     """The request as it went over the wire; ``None`` once it was dropped."""

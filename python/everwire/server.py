@@ -20,6 +20,7 @@ from .errors import ConnectionClosed, HandshakeFailed
 from .handshake import Request, Response, accept_key, plain_response
 from .headers import Headers
 from .listening import is_loopback, socket_name
+from .origins import Origins
 from .outside import Outside
 from .settings import server_settings
 from .shards import shard_of
@@ -116,8 +117,7 @@ class Server:
         self._select_subprotocol = select_subprotocol
         self._subprotocols = list(subprotocols)
         self._server_header = server_header
-        self._patterns = [o for o in origins or () if isinstance(o, re.Pattern)] if not isinstance(origins, str) else []
-        self._origins = origins
+        self._origins = Origins(origins)
         self._create_connection = create_connection
         self._tls = tls
         self._options = settings
@@ -194,8 +194,8 @@ class Server:
         loopback = listening.family != socket.AF_UNIX and is_loopback(listening.getsockname()[0])
         settings = server_settings(
             self._options,
-            asks=bool(self._process_request or self._process_response or self._select_subprotocol or self._patterns),
-            origins="*" if self._patterns else self._origins,
+            asks=bool(self._process_request or self._process_response or self._select_subprotocol or self._origins.patterns),
+            origins=self._origins.for_engine,
             subprotocols=self._subprotocols,
             server_header=self._server_header,
             tls=self._tls._for_server() if isinstance(self._tls, TLS) else None,
@@ -342,8 +342,9 @@ class Server:
         if judgement is None:
             return None, None  # the client has gone
         offered, status, text, fields = judgement
-        if offered is not None and self._patterns and not self._is_allowed(request.headers.get("Origin")):
-            offered, status, text = None, 403, f"this Origin is not allowed: {request.headers.get('Origin')}\n"
+        origin = request.headers.get("Origin")
+        if offered is not None and self._origins.patterns and not self._origins.allows(origin):
+            offered, status, text = None, 403, f"this Origin is not allowed: {origin or 'none'}\n"
         if offered is None:
             response = plain_response(status, text)
             response.headers.update(fields)
@@ -363,15 +364,6 @@ class Server:
             return None
         offered = {name.strip() for value in headers.get_all("Sec-WebSocket-Protocol") for name in value.split(",")}
         return next((name for name in self._subprotocols if name in offered), None)
-
-    def _is_allowed(self, origin: str | None) -> bool:
-        for allowed in self._origins or ():
-            if isinstance(allowed, re.Pattern):
-                if origin is not None and allowed.fullmatch(origin):
-                    return True
-            elif allowed == origin:
-                return True
-        return False
 
     def _answer(self, connection: ServerConnection, response: Response, subprotocol: str | None) -> None:
         if connection._state != State.CONNECTING:

@@ -22,7 +22,7 @@ PACKAGE = ROOT / "python" / "everwire"
 FLOORS = (
     {"_core", "close", "compression", "limits"},
     {"errors", "shards", "tls"},
-    {"headers", "listening", "parts", "reconnect", "settings", "url"},
+    {"headers", "listening", "origins", "parts", "reconnect", "settings", "url"},
     {"handshake", "target"},
     {"authentication", "connection"},
     {"broadcasting", "outside"},

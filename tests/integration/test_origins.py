@@ -103,7 +103,9 @@ async def test_a_refused_origin_is_told_why_and_is_logged(line, caplog):
     assert any("403" in record.message for record in caplog.records)
 
 
-@pytest.mark.parametrize("wrong", [["good.example"], ["https://good.example/path"], ["*"], [""]])
+@pytest.mark.parametrize(
+    "wrong", [["good.example"], ["https://good.example/path"], ["*"], [""], [re.compile("x"), "good.example"]]
+)
 async def test_what_is_no_origin_in_the_list_is_a_mistake(line, wrong):
     with pytest.raises(everwire.UsageError, match="origin"):
         await line.serve(lambda connection: None, origins=wrong)

@@ -51,7 +51,7 @@ mod _core {
     #[pymodule_export]
     use crate::heads::{agreed_extension, drop_request, drop_response, request_head, response_head};
     #[pymodule_export]
-    use crate::settings::Settings;
+    use crate::settings::{Settings, origin};
     #[pymodule_export]
     use crate::shard::Shard;
     #[pymodule_export]

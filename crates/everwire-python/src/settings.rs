@@ -130,11 +130,7 @@ impl<'py> Options<'_, 'py> {
         for origin in given.try_iter()? {
             match origin?.extract::<Option<String>>()? {
                 None => missing = true,
-                Some(text) => list.push(Origin::parse(&text).ok_or_else(|| {
-                    self.usage(format!(
-                        "{text:?} is not an origin: write it as a browser does, such as https://example.com"
-                    ))
-                })?),
+                Some(text) => list.push(parsed(given.py(), &text)?),
             }
         }
         Ok(Origins::Allow { list, missing })
@@ -160,4 +156,16 @@ impl<'py> Options<'_, 'py> {
             Some(other) => Err(self.usage(format!("overflow is \"skip\" or \"close\", not {other:?}"))),
         }
     }
+}
+
+/// An origin as a browser writes it, for comparison (RFC 6454 §6.2).
+#[pyfunction]
+pub fn origin(py: Python<'_>, text: &str) -> PyResult<String> {
+    Ok(parsed(py, text)?.to_string())
+}
+
+fn parsed(py: Python<'_>, text: &str) -> PyResult<Origin> {
+    Origin::parse(text).ok_or_else(|| {
+        errors::usage(py, format!("{text:?} is not an origin: write it as a browser does, such as https://example.com"))
+    })
 }

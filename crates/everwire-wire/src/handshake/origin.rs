@@ -16,7 +16,7 @@ impl Origin {
     /// Reads a serialized origin (RFC 6454 §6.2); `None` if it is none.
     ///
     /// One trailing slash is taken off: browsers never send it, but some client libraries send
-    /// the URL they were given. The host may be missing, as in the `file://` of some web views.
+    /// the URL they were given. The host may be missing where there is none, as in the `file://` of some web views.
     pub fn parse(text: &str) -> Option<Self> {
         if text == NULL {
             return Some(Self { text: NULL.to_owned() });
@@ -28,7 +28,8 @@ impl Origin {
         let scheme = scheme.to_ascii_lowercase();
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         if authority.is_empty() {
-            return Some(Self { text: format!("{scheme}://") });
+            let is_complete = default_port(&scheme).is_none();
+            return is_complete.then(|| Self { text: format!("{scheme}://") });
         }
         let host = Host::parse(authority)?;
         let text = if host.port().is_some() && host.port() == default_port(&scheme) {
@@ -151,6 +152,7 @@ mod tests {
             "://a",
             "http://a:x",
             "http://:80",
+            "https://",
         ] {
             assert_eq!(Origin::parse(text), None, "{text:?}");
         }
