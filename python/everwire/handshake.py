@@ -8,6 +8,7 @@ import hashlib
 import http
 import http.cookies
 import urllib.parse
+from typing import ClassVar
 
 from .headers import Headers
 
@@ -22,9 +23,13 @@ class Request:
     Attributes:
         path: the request target with its query, as it came.
         headers: the fields.
+        method: always ``"GET"``: the engine answers other methods with 405 (RFC 6455 §4.1).
+        protocol: always ``"HTTP/1.1"``: the engine answers other versions with 505.
     """
 
     __slots__ = ("_head", "_headers", "path")
+    method: ClassVar[str] = "GET"
+    protocol: ClassVar[str] = "HTTP/1.1"
 
     def __init__(self, path: str, headers: Headers) -> None:
         self.path = path

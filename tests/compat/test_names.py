@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import inspect
 import logging
@@ -174,6 +175,34 @@ async def test_with_an_ssl_context_the_transport_is_asyncios(tmp_path):
     async with serve(echo, "127.0.0.1", 0, ssl=server_context(tmp_path)) as server:
         async with connect(url(server, "wss"), ssl=client_context()) as client:
             assert isinstance(client.transport.get_extra_info("ssl_object"), ssl.SSLObject)
+
+
+@pytest.mark.parametrize("trust", [None, "system's"])
+async def test_a_certificate_that_is_not_trusted_is_an_ssl_error(tmp_path, trust):
+    context = None if trust is None else ssl.create_default_context()
+    options = {} if context is None else {"ssl": context}
+    async with serve(echo, "127.0.0.1", 0, ssl=server_context(tmp_path)) as server:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await connect(url(server, "wss"), **options)
+
+
+async def test_iteration_may_be_left_with_aclose():
+    async with serve(echo, "127.0.0.1", 0) as server, connect(url(server)) as client:
+        for text in "one", "two":
+            await client.send(text)
+        async with contextlib.aclosing(aiter(client)) as messages:
+            assert await anext(messages) == "one"
+        assert await client.recv() == "two"
+
+
+async def test_a_request_tells_method_and_protocol():
+    def seen(connection, request):
+        return connection.respond(200, f"{request.method} {request.path} {request.protocol}")
+
+    async with serve(echo, "127.0.0.1", 0, process_request=seen) as server:
+        with pytest.raises(exceptions.InvalidStatus) as refused:
+            await connect(url(server))
+    assert refused.value.response.body == b"GET / HTTP/1.1"
 
 
 async def test_loggers_have_their_names(caplog):

@@ -1,22 +1,26 @@
 """The source tree of `websockets`, with its tests and examples, which the package on PyPI does not have.
 
-It is fetched once into ``.build/``: from Debian, which keeps the tree of its stable release as the authors tagged it, or from
-where the authors keep it. Nothing of it is part of this repository.
+It is fetched once into ``.build/``: the newest that was tested from where the authors keep it; where that cannot be reached, an
+older one from Debian, which keeps the tree of its stable release as the authors tagged it. Nothing of it is part of this
+repository.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tarfile
 from pathlib import Path
 
-VERSION = "15.0.1"
-ARCHIVE_SHA256 = "8451495265af3e368f794c4dc15c99ce90c771d95560f542bff8c64b5455af3b"
-COMMIT = "37c9bc0781f0cc5af7c729947ef1833c1e12b70d"
+NEWEST = "17.0.1"
+COMMIT = "fd3f16cc4f57ace08e323a7806f1432e957cb75e"
+DEBIANS = "15.0.1"
+DEBIANS_SHA256 = "8451495265af3e368f794c4dc15c99ce90c771d95560f542bff8c64b5455af3b"
 BUILD = Path(__file__).parents[2] / ".build"
+VERSION_FILE = Path("src", "websockets", "version.py")
 
 
 class Unavailable(Exception):
@@ -33,23 +37,39 @@ def tree() -> Path:
     """
     if other := os.environ.get("EVERWIRE_WEBSOCKETS_TREE"):
         return Path(other)
-    place = BUILD / f"websockets-{VERSION}"
-    if not place.exists():
-        reasons = []
-        for fetch in (from_debian, from_github):
-            work = BUILD / f"fetching-{os.getpid()}"
+    places = {version: BUILD / f"websockets-{version}" for version in (NEWEST, DEBIANS)}
+    for place in places.values():
+        if place.exists():
+            return place
+    reasons = []
+    for version, fetch in ((NEWEST, from_authors), (DEBIANS, from_debian)):
+        work = BUILD / f"fetching-{os.getpid()}"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        try:
+            return fetch(work).rename(places[version])
+        except (OSError, subprocess.SubprocessError, Unavailable) as error:
+            reasons.append(f"{fetch.__name__}: {error}")
+        finally:
             shutil.rmtree(work, ignore_errors=True)
-            work.mkdir(parents=True)
-            try:
-                fetch(work).rename(place)
-                break
-            except (OSError, subprocess.SubprocessError, Unavailable) as error:
-                reasons.append(f"{fetch.__name__}: {error}")
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
-        else:
-            raise Unavailable(f"the source tree of websockets {VERSION} cannot be fetched: {'; '.join(reasons)}")
-    return place
+    raise Unavailable(f"no source tree of websockets can be fetched: {'; '.join(reasons)}")
+
+
+def version() -> str:
+    """Which version the tree is of."""
+    found = re.search(r'^tag = version = commit = "(.+)"$', (tree() / VERSION_FILE).read_text(), flags=re.MULTILINE)
+    if found is None:
+        raise Unavailable(f"{tree()} does not tell its version")
+    return found[1]
+
+
+def from_authors(work: Path) -> Path:
+    url = "https://github.com/python-websockets/websockets.git"
+    run(["git", "clone", "-q", "--depth", "1", "--branch", NEWEST, url, "tree"], work)
+    commit = run(["git", "-C", "tree", "rev-parse", "HEAD"], work).strip()
+    if commit != COMMIT:
+        raise Unavailable(f"the tag names {commit}, not what was tested")
+    return work / "tree"
 
 
 def from_debian(work: Path) -> Path:
@@ -69,22 +89,13 @@ def from_debian(work: Path) -> Path:
     }
     apt = ["apt-get", "-q", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
     run([*apt, "update"], work)
-    run([*apt, "source", "--download-only", "--tar-only", f"python-websockets={VERSION}-1"], work)
-    archive = work / f"python-websockets_{VERSION}.orig.tar.gz"
-    if hashlib.sha256(archive.read_bytes()).hexdigest() != ARCHIVE_SHA256:
+    run([*apt, "source", "--download-only", "--tar-only", f"python-websockets={DEBIANS}-1"], work)
+    archive = work / f"python-websockets_{DEBIANS}.orig.tar.gz"
+    if hashlib.sha256(archive.read_bytes()).hexdigest() != DEBIANS_SHA256:
         raise Unavailable("the archive is not the one that was tested")
     with tarfile.open(archive) as opened:
         opened.extractall(work, filter="data")
-    return work / f"websockets-{VERSION}"
-
-
-def from_github(work: Path) -> Path:
-    url = "https://github.com/python-websockets/websockets.git"
-    run(["git", "clone", "-q", "--depth", "1", "--branch", VERSION, url, "tree"], work)
-    commit = run(["git", "-C", "tree", "rev-parse", "HEAD"], work).strip()
-    if commit != COMMIT:
-        raise Unavailable(f"the tag names {commit}, not what was tested")
-    return work / "tree"
+    return work / f"websockets-{DEBIANS}"
 
 
 def run(command: list[str], cwd: Path) -> str:

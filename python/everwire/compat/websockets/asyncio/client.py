@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl as ssl_module
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .... import dialer as core
 from ....errors import HandshakeFailed, ProtocolError, UsageError
 from ....headers import HeadersLike
-from ....reconnect import backoff, process_exception
+from ..client import backoff, process_exception
 from ..exceptions import InvalidMessage, InvalidStatus, SecurityError
 from ..extensions.permessage_deflate import deflate_of
 from ..http11 import USER_AGENT
@@ -38,9 +39,11 @@ class connect(core.connect):  # noqa: N801 - used as a function
         InvalidURI: the URL is none.
         InvalidHandshake: the server did not agree: :exc:`InvalidStatus`, :exc:`InvalidMessage`, :exc:`SecurityError` and others.
         TimeoutError: it took longer than ``open_timeout``.
-        OSError: no connection could be made.
+        OSError: no connection could be made; with TLS an :exc:`ssl.SSLError`.
         ValueError: the arguments do not fit together.
     """
+
+    _paces_losses = False
 
     def __init__(
         self,
@@ -118,8 +121,12 @@ def unix_connect(path: str | os.PathLike[str] | None = None, uri: str | None = N
     return connect(uri, unix=True, path=None if path is None else os.fspath(path), **options)
 
 
-def _translated(error: HandshakeFailed) -> HandshakeFailed:
+def _translated(error: HandshakeFailed) -> Exception:
     """The same failure under that package's finer name, if it has one."""
+    if isinstance(error.__cause__, ssl_module.SSLError):
+        is_about_trust = str(error).startswith("the server's certificate")
+        kind = ssl_module.SSLCertVerificationError if is_about_trust else ssl_module.SSLError
+        return kind(1, str(error))
     if isinstance(error.__cause__, HandshakeFailed):  # a redirect that was not followed
         return SecurityError(str(error), error.response)
     if isinstance(error.__cause__, EOFError | ProtocolError) and error.response is None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 from .... import connection as core
 from ....broadcasting import broadcast
+from ....connection import Data
 
-__all__ = ["Connection", "Facade", "Transport", "broadcast"]
+__all__ = ["Connection", "Facade", "Iteration", "Transport", "broadcast"]
 
 Connection = core.Connection
 
@@ -57,10 +59,28 @@ class Transport:
         self._connection.resume()
 
 
+class Iteration(AsyncIterator[Data]):
+    """What ``aiter(connection)`` gives: an iterator that can be left with ``aclose()``, as if it were a generator."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: core.Connection) -> None:
+        self._connection = connection
+
+    def __anext__(self) -> Awaitable[Data]:
+        return self._connection.__anext__()
+
+    async def aclose(self) -> None:
+        """Do nothing: no message was taken that was not handed out. The connection stays open."""
+
+
 class Facade(core.Connection):
     """Attributes of `websockets` connections that Everwire's do not need."""
 
     _transport: Any = None
+
+    def __aiter__(self) -> Iteration:  # type: ignore[override]
+        return Iteration(self)
 
     @property
     def transport(self) -> Any:
