@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import pytest
-import uvloop
 from peer.certificates import authority, identity
+from peer.loops import LOOPS
 from peer.proxy import Proxy
 
 import everwire
@@ -19,7 +19,7 @@ import everwire
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+    return LOOPS
 
 
 @dataclasses.dataclass

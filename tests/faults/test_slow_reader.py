@@ -80,22 +80,22 @@ async def test_broadcast_passes_over_who_does_not_read(wire, overflow):
             # Connections of two servers on one loop: a broadcast does not care.
             both = [slow.server, quick.server]
             slow.proxy.stop_reading()
-            skipped = 0
-            for number in range(2000):
+            sent = skipped = 0
+            while sent < 2000:
+                sent += 1
                 try:
                     everwire.broadcast(both, NOISE, raise_exceptions=True)
-                except ExceptionGroup as group:
-                    assert [type(error) for error in group.exceptions] == [everwire.LimitExceeded]
-                    skipped += 1
+                except* everwire.LimitExceeded as group:
+                    skipped += len(group.exceptions)
                 assert await quick.client.recv() == NOISE
                 if skipped == 20 or slow.server.state is not everwire.State.OPEN:
                     break
-            assert number < 1999
+            assert sent < 2000
             assert slow.server.write_buffer_size <= 256 * KIB + 2 * len(NOISE)
             if overflow == "skip":
                 assert slow.server.state is everwire.State.OPEN
                 slow.proxy.go_on_reading()
-                for _ in range(number + 1 - skipped):
+                for _ in range(sent - skipped):
                     assert await slow.client.recv() == NOISE
                 await slow.server.send("it hears again")
                 assert await slow.client.recv() == "it hears again"

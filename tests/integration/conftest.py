@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 from peer.certificates import authority, client_context, identity, server_context
+from peer.loops import LOOPS
 
 import everwire
 
@@ -22,7 +22,7 @@ import everwire
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+    return LOOPS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -39,7 +39,7 @@ async def test_a_hook_may_choose_none_or_refuse(line):
     def select(connection, offered):
         if not offered:
             raise everwire.HandshakeFailed("a subprotocol is needed")
-        return None
+        return
 
     async with line.serve(lambda connection: None, select_subprotocol=select) as server:
         async with line.connect(server, subprotocols=["a"]) as client:

@@ -43,8 +43,7 @@ impl Schedule {
 
     /// How long ago the deadline that is due now was due.
     pub fn lateness(&self, now: Instant) -> Duration {
-        let due = lock(&self.timer).as_ref().map(|(at, _)| *at);
-        due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due))
+        self.armed().map_or(Duration::ZERO, |due| now.saturating_duration_since(due))
     }
 
     /// Whether a turn is on the loop's list.
@@ -57,9 +56,14 @@ impl Schedule {
         self.is_scheduled.store(false, Ordering::Relaxed);
     }
 
-    /// The timer has fired.
-    pub fn fired(&self) {
-        let fired = lock(&self.timer).take_if(|(at, _)| *at <= Instant::now());
+    /// What the timer is set for.
+    pub fn armed(&self) -> Option<Instant> {
+        lock(&self.timer).as_ref().map(|(at, _)| *at)
+    }
+
+    /// The timer that was set for `at` has fired, maybe a little early: loops round. One that was set meanwhile stays.
+    pub fn fired(&self, at: Option<Instant>) {
+        let fired = lock(&self.timer).take_if(|(armed, _)| Some(*armed) == at);
         drop(fired);
     }
 
@@ -170,9 +174,8 @@ impl Shard {
     fn set_timer(slf: &Bound<'_, Self>, deadline: Option<Instant>) -> PyResult<()> {
         let py = slf.py();
         let schedule = &slf.get().schedule;
-        let armed = lock(&schedule.timer).as_ref().map(|(at, _)| *at);
         let Some(deadline) = deadline else { return Ok(()) };
-        if armed.is_some_and(|armed| armed <= deadline) {
+        if schedule.armed().is_some_and(|armed| armed <= deadline) {
             return Ok(());
         }
         schedule.cancel_timer(py)?;

@@ -437,8 +437,9 @@ impl Shard {
 
     /// A turn because a deadline has come.
     fn _on_timer(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let armed = slf.get().schedule.armed();
         let result = Self::run(slf);
-        slf.get().schedule.fired();
+        slf.get().schedule.fired(armed);
         result.and_then(|()| Self::settle(slf))
     }
 
