@@ -43,11 +43,13 @@ class HandshakeFailed(EverwireError):
 
     Attributes:
         response: what the server answered instead of 101; ``None`` if it did not answer, or not in HTTP.
+        proxy: if it was a proxy that failed, or refused with that response: its URL, without user and password.
     """
 
-    def __init__(self, text: str, response: Response | None = None) -> None:
+    def __init__(self, text: str, response: Response | None = None, *, proxy: str | None = None) -> None:
         super().__init__(text)
         self.response = response
+        self.proxy = proxy
 
     @property
     def status(self) -> int | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import re
 import urllib.parse
+from collections.abc import Iterator, Sequence
 
 from .errors import HandshakeFailed, UsageError
 from .headers import Headers
@@ -17,6 +19,11 @@ REDIRECTS = 10
 
 _STATUSES = (300, 301, 302, 303, 307, 308)
 _CREDENTIALS = ("authorization", "cookie", "proxy-authorization")
+# There is no rule for tokens in subprotocols, only customs: a word that announces one, or a JSON Web Token as it is.
+_ANNOUNCEMENT = re.compile(
+    r"(?:^|[._-])(?:access_?token|auth(?:orization)?|bearer|jwt|token)(?:[._-]|$)", re.IGNORECASE
+)
+_WEB_TOKEN = re.compile(r"ey[\w-]+\.[\w-]+\.[\w-]*")
 _SCHEMES = {"http": "ws", "https": "wss"}
 
 
@@ -28,20 +35,22 @@ class Target:
         uri: the URL.
         address: what it says.
         headers: the program's own fields.
+        subprotocols: to offer.
     """
 
     uri: str
     address: Address
     headers: Headers
+    subprotocols: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, uri: str, headers: Headers) -> Target:
+    def parse(cls, uri: str, headers: Headers, subprotocols: Sequence[str] = ()) -> Target:
         """Read a URL.
 
         Raises:
             UsageError: it is none for WebSockets.
         """
-        return cls(uri, parse_url(uri), headers)
+        return cls(uri, parse_url(uri), headers, tuple(subprotocols))
 
     @property
     def fields(self) -> list[tuple[str, str]]:
@@ -55,7 +64,9 @@ class Target:
     def follow(self, refused: HandshakeFailed, tied_to: str | None) -> Target | None:
         """Where a server sends the client that it refused; ``None`` if it does not.
 
-        Credentials stay with the origin that they are for: another one gets neither those of the program nor those of the URL.
+        Credentials stay with the origin that they are for: another one gets neither those of the URL nor the fields
+        ``Authorization``, ``Cookie`` and ``Proxy-Authorization``, nor a subprotocol that is a token or announces one, with that
+        behind it. The same origin gets all of them. What a proxy answers leads nowhere.
 
         Args:
             refused: the server's answer.
@@ -66,9 +77,12 @@ class Target:
             UsageError: it cannot be followed, as the program asked to be connected elsewhere than the URL says.
         """
         response = refused.response
-        if response is None or response.status_code not in _STATUSES or "Location" not in response.headers:
+        if refused.proxy is not None or response is None or response.status_code not in _STATUSES:
             return None
-        uri = urllib.parse.urljoin(self.uri, response.headers.get_all("Location")[0])
+        if "Location" not in response.headers:
+            return None
+        # A fragment is for whoever shows a page (RFC 9110 §10.2.2).
+        uri = urllib.parse.urldefrag(urllib.parse.urljoin(self.uri, response.headers.get_all("Location")[0])).url
         scheme, colon, rest = uri.partition(":")
         uri = _SCHEMES.get(scheme.lower(), scheme) + colon + rest
         try:
@@ -78,7 +92,18 @@ class Target:
         if self.address.secure and not address.secure:
             raise HandshakeFailed(f"cannot follow redirect to non-secure URI {uri}", response) from refused
         if self.address.origin == address.origin:
-            return Target(uri, address, self.headers)
+            if address.user is None:
+                address = dataclasses.replace(address, user=self.address.user, password=self.address.password)
+            return dataclasses.replace(self, uri=uri, address=address)
         if tied_to is not None:
             raise UsageError(f"cannot follow cross-origin redirect to {uri} with {tied_to}") from refused
-        return Target(uri, address, self.headers.without(_CREDENTIALS))
+        return Target(uri, address, self.headers.without(_CREDENTIALS), tuple(_without_tokens(self.subprotocols)))
+
+
+def _without_tokens(subprotocols: Sequence[str]) -> Iterator[str]:
+    is_announced = False
+    for name in subprotocols:
+        is_secret = is_announced or _ANNOUNCEMENT.search(name) or _WEB_TOKEN.fullmatch(name)
+        is_announced = not is_announced and _ANNOUNCEMENT.fullmatch(name) is not None
+        if not is_secret:
+            yield name
