@@ -123,6 +123,30 @@ async def test_whoever_comes_and_goes_is_announced(chromium: Browser, chat: Chat
         await expect(anna.get_by_role("status")).to_have_text("Connected · only you are here")
 
 
+async def test_who_is_alone_is_told_how_not_to_be(chromium: Browser, chat: Chat) -> None:
+    async with tab(chromium, chat.url, "Anna") as anna:
+        async with anna.context.expect_page() as opened:
+            await anna.get_by_role("link", name="open a second tab").click()
+        second = await opened.value
+        await expect(second.get_by_role("status")).to_have_text("Connected · 2 people")
+        for page in (anna, second):
+            await expect(page.get_by_role("link")).to_be_hidden()
+        await second.close()
+        await expect(anna.get_by_role("link")).to_be_visible()
+
+
+async def test_a_hidden_tab_counts_what_it_missed(chromium: Browser, chat: Chat) -> None:
+    async with tab(chromium, chat.url, "Anna") as anna, tab(chromium, chat.url, "Bob") as bob:
+        seen = "value => { Object.defineProperty(document, 'hidden', { value, configurable: true });"
+        seen += " document.dispatchEvent(new Event('visibilitychange')); }"
+        await anna.evaluate(seen, True)
+        await say(bob, "one")
+        await say(bob, "two")
+        await expect(anna).to_have_title("(2) Chat · Everwire")
+        await anna.evaluate(seen, False)
+        await expect(anna).to_have_title("Chat · Everwire")
+
+
 async def test_a_new_name_is_used_from_then_on(chromium: Browser, chat: Chat) -> None:
     async with tab(chromium, chat.url, "Anna") as anna, tab(chromium, chat.url, "Bob") as bob:
         name = anna.get_by_role("textbox", name="Your name")
@@ -163,7 +187,9 @@ async def test_it_can_be_read_in_both_color_schemes(chromium: Browser, chat: Cha
         await say(bob, "Can you read this?")
         await say(anna, "Yes")
         await lines(anna, 2)
-        ratios = await anna.evaluate(CONTRAST, "h1, #state, label, .note, .said, time, .line:not(.mine) .by, #send")
+        ratios = await anna.evaluate(
+            CONTRAST, "h1, #state, label, .note, .said, time, .line:not(.mine) :is(.by, .face), #send"
+        )
         assert len(ratios) >= 10
         assert min(ratios) >= 4.5
 
