@@ -8,7 +8,6 @@ import hashlib
 import http
 import http.cookies
 import urllib.parse
-from typing import ClassVar
 
 from .headers import Headers
 
@@ -23,16 +22,16 @@ class Request:
     Attributes:
         path: the request target with its query, as it came.
         headers: the fields.
-        method: always ``"GET"``: the engine answers other methods with 405 (RFC 6455 §4.1).
-        protocol: always ``"HTTP/1.1"``: the engine answers other versions with 505.
+        method: ``"GET"`` if it can become a WebSocket (RFC 6455 §4.1); ``process_request`` sees others, too.
+        protocol: ``"HTTP/1.1"``, likewise.
     """
 
-    __slots__ = ("_head", "_headers", "path")
-    method: ClassVar[str] = "GET"
-    protocol: ClassVar[str] = "HTTP/1.1"
+    __slots__ = ("_head", "_headers", "method", "path", "protocol")
 
-    def __init__(self, path: str, headers: Headers) -> None:
+    def __init__(self, path: str, headers: Headers, method: str = "GET", protocol: str = "HTTP/1.1") -> None:
         self.path = path
+        self.method = method
+        self.protocol = protocol
         self._headers: Headers | None = headers
         self._head = b""
 
@@ -40,7 +39,7 @@ class Request:
     def parse(cls, head: bytes) -> Request:
         """Read a request head that the engine found to be sound; its fields when they are asked for."""
         request = cls.__new__(cls)
-        request.path = head.split(b" ", 2)[1].decode("latin-1")
+        request.method, request.path, request.protocol = head.partition(b"\r\n")[0].decode("latin-1").split(" ", 2)
         request._headers = None
         request._head = head
         return request

@@ -195,14 +195,48 @@ async def test_iteration_may_be_left_with_aclose():
         assert await client.recv() == "two"
 
 
-async def test_a_request_tells_method_and_protocol():
-    def seen(connection, request):
-        return connection.respond(200, f"{request.method} {request.path} {request.protocol}")
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [("GET /a HTTP/1.1", 426), ("HEAD /a HTTP/1.1", 405), ("OPTIONS /a HTTP/1.0", 405), ("GET /a HTTP/1.0", 505)],
+)
+@pytest.mark.parametrize("is_answered", [True, False])
+async def test_process_request_sees_method_and_protocol(line, status, is_answered):
+    seen = []
 
-    async with serve(echo, "127.0.0.1", 0, process_request=seen) as server:
-        with pytest.raises(exceptions.InvalidStatus) as refused:
-            await connect(url(server))
-    assert refused.value.response.body == b"GET / HTTP/1.1"
+    def process_request(connection, request):
+        seen.append((request.method, request.path, request.protocol))
+        return connection.respond(200, "fine") if is_answered else None
+
+    async with serve(echo, "127.0.0.1", 0, process_request=process_request) as server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(f"{line}\r\nHost: localhost\r\n\r\n".encode())
+        answer = await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+    assert answer.split()[1] == str(200 if is_answered else status).encode()
+    assert seen == [tuple(line.split(" "))]
+
+
+async def test_field_values_are_read_as_utf_8_if_they_are():
+    seen = asyncio.Queue()
+
+    async def handler(connection):
+        seen.put_nowait(connection.request.headers["X-Name"])
+
+    async with serve(handler, "127.0.0.1", 0) as server:
+        for octets in ("Zoë".encode(), "Zoë".encode("latin-1")):
+            # That package sends each character as one octet.
+            fields = {"X-Name": octets.decode("latin-1")}
+            async with websockets.asyncio.client.connect(url(server), additional_headers=fields):
+                assert await seen.get() == "Zoë"
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+async def test_the_remote_address_is_a_pair_with_ipv6_too():
+    async with serve(echo, "::1", 0) as server:
+        host, port = server.sockets[0].getsockname()[:2]
+        async with connect(f"ws://[{host}]:{port}/") as client:
+            assert client.remote_address == (host, port)
 
 
 async def test_loggers_have_their_names(caplog):

@@ -3,7 +3,7 @@
 ``import everwire.compat.websockets as websockets``, or ``from everwire.compat.websockets.asyncio.server import serve``, and so on.
 Nothing is done here that :mod:`everwire` does not do: these modules map names, arguments and defaults. What differs, and what
 is not offered (the threading and trio APIs, the legacy API, the protocol classes), stands in
-``docs/reference/websockets-compatibility.md``.
+``docs/reference/compatibility.md``.
 """
 
 from .asyncio.client import ClientConnection, connect, unix_connect
