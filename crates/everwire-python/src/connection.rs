@@ -290,8 +290,9 @@ impl Connection {
             Self::check_reader(slf, "recv_streaming", false)?;
         }
         let (shard, id) = Self::connected(slf)?;
-        slf.borrow_mut().streaming = if on { Streaming::Fresh } else { Streaming::No };
+        // Who may not, because of the wrong thread, changes nothing.
         shard.get().with(slf.py(), |reactor| reactor.set_streaming(id, on))?;
+        slf.borrow_mut().streaming = if on { Streaming::Fresh } else { Streaming::No };
         Shard::run_soon(shard.bind(slf.py()))
     }
 
