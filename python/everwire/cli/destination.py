@@ -1,0 +1,63 @@
+"""Where to connect to, as people write it."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+
+from ..errors import UsageError
+from ..url import Address, parse_url
+
+__all__ = ["Destination"]
+
+_WEB = {"http": "ws", "https": "wss"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Destination:
+    """A URL, and why it is this one.
+
+    Attributes:
+        url: begins with ``ws://`` or ``wss://``.
+        address: what it says.
+        note: why this scheme, if the user gave none; empty if they did.
+    """
+
+    url: str
+    address: Address
+    note: str = ""
+
+    @classmethod
+    def parse(cls, given: str) -> Destination:
+        """Read a URL, or a host with or without port and path: this machine is reached by ``ws://``, others by ``wss://``.
+
+        Raises:
+            UsageError: it is neither; the text says what would be.
+        """
+        scheme, separator, rest = given.partition("://")
+        if separator:
+            if scheme.lower() in _WEB:
+                raise UsageError(f"{scheme}:// is for pages: use {_WEB[scheme.lower()]}://{rest}")
+            return cls(given, parse_url(given))
+        if given.startswith(("/", "?", "#")) or not given.strip():
+            raise UsageError(f"{given!r} names no host: use one like wss://example.com/path, or localhost:8000")
+        given = f"localhost{given}" if re.match(r":\d", given) else given
+        host = parse_url(f"ws://{given}").host
+        scheme, why = ("ws", "this machine") if _is_loopback(host) else ("wss", "another machine")
+        url = f"{scheme}://{given}"
+        return cls(url, parse_url(url), f"{scheme}:// because {host} is {why}")
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether others can read what is sent: no TLS, and beyond this machine."""
+        return not self.address.secure and not _is_loopback(self.address.host)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name of some other machine

@@ -1,0 +1,111 @@
+"""Why there is no connection, and what can be done about it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+
+from ..errors import HandshakeFailed, UsageError
+from ..handshake import Response
+from .escaping import escaped, shortened
+from .exit import Exit
+from .opening import Opening
+from .secret import hidden_url
+
+__all__ = ["Failure"]
+
+BODY_LINES = 10
+"""How many lines of a refusal's body are shown: a text fits, a page does not."""
+LINE = 200
+"""How many characters of each."""
+
+_HINTS = {
+    400: "the server did not understand the request; --verbose shows it",
+    401: "it wants to know who you are: try --token, or --header 'Authorization: …'",
+    403: "it does not let you in: try --token, or --origin with the address of its own pages",
+    404: "is the path right?",
+    405: "is the path right? Nothing there takes WebSockets",
+    407: "a proxy on the way wants to know who you are",
+    426: "it wants another protocol than WebSocket, or another version of it",
+    429: "too many attempts: wait a while",
+    502: "the proxy in front of the server cannot reach it",
+    503: "the server is overloaded or down: try again later",
+    504: "the server behind the proxy does not answer",
+}
+
+
+class Failure:
+    """An attempt that failed.
+
+    Attributes:
+        exit: the exit code for it.
+        text: what to tell the user, in a line.
+        body: lines of what the server said to it; nothing in any of it can control a terminal.
+    """
+
+    def __init__(self, error: Exception, opening: Opening) -> None:
+        self._opening = opening
+        self._where = hidden_url(opening.destination.url)
+        self.exit, self.text = self._explain(error)
+        response = error.response if isinstance(error, HandshakeFailed) else None
+        self.body = [] if response is None else list(_body(response))
+
+    def _explain(self, error: Exception) -> tuple[Exit, str]:
+        address = self._opening.destination.address
+        match error:
+            case HandshakeFailed():
+                return self._refused(error)
+            case UsageError() | ValueError():
+                return Exit.USAGE, escaped(str(error))
+            case socket.gaierror():
+                text = f"there is no host {escaped(address.host)}: is the name right, is the network up?"
+            case ConnectionRefusedError():
+                text = f"nothing listens on {escaped(address.host)} port {address.port}: is the server running?"
+            case TimeoutError():
+                text = f"no connection within {self._opening.timeout:g} s: is the address right? --timeout waits longer"
+            case _:
+                text = escaped(str(error))
+        return Exit.UNREACHABLE, f"cannot connect to {self._where}: {text}"
+
+    def _refused(self, error: HandshakeFailed) -> tuple[Exit, str]:
+        text = escaped(shortened(str(error), 2 * LINE))
+        if isinstance(error.__cause__, ssl.SSLError):
+            return Exit.UNREACHABLE, f"cannot connect to {self._where}: {self._tls(text)}"
+        if error.response is None or error.response.status_code == 101:
+            return Exit.REFUSED, f"{self._where} did not take a WebSocket: {text}{self._plain_hint()}"
+        return Exit.REFUSED, self._status(error.response)
+
+    def _status(self, response: Response) -> str:
+        status = response.status_code
+        text = f"{self._where} refused: {status} {escaped(shortened(response.reason_phrase, LINE))}".rstrip()
+        location = next(iter(response.headers.get_all("Location")), None)
+        retry = next(iter(response.headers.get_all("Retry-After")), None)
+        if 300 <= status < 400 and location is not None:
+            return f"{text}; it points to {escaped(shortened(hidden_url(location), LINE))}, which cannot be followed"
+        if status in (429, 503) and retry is not None:
+            return f"{text}; try again after {escaped(shortened(retry, LINE))}{' s' if retry.isdigit() else ''}"
+        if 200 <= status < 300:
+            return f"{text}; that is an ordinary page: is the path right?"
+        return f"{text}; {_HINTS[status]}" if status in _HINTS else text
+
+    def _tls(self, text: str) -> str:
+        if "does not speak TLS" in text:
+            return f"no TLS is spoken there; without, it is {self._where.replace('wss://', 'ws://', 1)}"
+        if "certificate" in text and not self._opening.insecure:
+            return f"{text}; --cacert FILE trusts it, --insecure trusts anybody"
+        return text
+
+    def _plain_hint(self) -> str:
+        if self._opening.destination.address.secure:
+            return ""
+        return f"; if it speaks TLS, it is {self._where.replace('ws://', 'wss://', 1)}"
+
+
+def _body(response: Response) -> Iterator[str]:
+    text = response.body.decode("utf-8", "replace").strip()
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    for line in lines[:BODY_LINES]:
+        yield escaped(shortened(line, LINE))
+    if len(lines) > BODY_LINES:
+        yield f"… {len(lines) - BODY_LINES} more lines"

@@ -1,0 +1,90 @@
+"""The connection that the options ask for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from ..dialer import ClientConnection, connect
+from ..errors import UsageError
+from ..limits import Limits
+from ..tls import TLS
+from .destination import Destination
+
+__all__ = ["Opening"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Opening:
+    """What to connect to, and how.
+
+    Attributes:
+        destination: where.
+        headers: further fields of the request.
+        token: for ``Authorization: Bearer``; not shown by ``repr``.
+        origin: the ``Origin`` field.
+        subprotocols: to offer, the favorite first.
+        timeout: seconds for everything up to the end of the handshake.
+        ping_interval: seconds between heartbeats, 0 for none.
+        is_compressed: whether to offer compression.
+        max_size: bytes of the largest message to accept.
+        insecure: trust anybody.
+        cacert: PEM file of whom to trust instead of the system's roots.
+        cert: PEM file of our own certificate.
+        key: PEM file of its key, if that is another one.
+    """
+
+    destination: Destination
+    headers: tuple[tuple[str, str], ...] = ()
+    token: str | None = dataclasses.field(default=None, repr=False)
+    origin: str | None = None
+    subprotocols: tuple[str, ...] = ()
+    timeout: float = 10.0
+    ping_interval: float = 30.0
+    is_compressed: bool = True
+    max_size: int = Limits.message
+    insecure: bool = False
+    cacert: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+    def connect(self, create_connection: Callable[..., ClientConnection]) -> connect:
+        """Open it.
+
+        Args:
+            create_connection: as for :func:`everwire.connect`.
+
+        Raises:
+            UsageError: options do not fit together.
+        """
+        fields = list(self.headers)
+        if self.token is not None:
+            fields.append(("Authorization", f"Bearer {self.token}"))
+        # A User-Agent among the headers replaces ours.
+        return connect(
+            self.destination.url,
+            additional_headers=fields,
+            origin=self.origin,
+            subprotocols=self.subprotocols,
+            open_timeout=self.timeout,
+            ping_interval=self.ping_interval or None,
+            compression="deflate" if self.is_compressed else None,
+            max_size=self.max_size,
+            create_connection=create_connection,
+            **self._tls(),
+        )
+
+    def _tls(self) -> dict[str, Any]:
+        named = {
+            f"--{name}": getattr(self, name) for name in ("insecure", "cacert", "cert", "key") if getattr(self, name)
+        }
+        if not named:
+            return {}
+        if not self.destination.address.secure:
+            raise UsageError(f"{next(iter(named))} is about TLS, and {self.destination.url} goes without: use wss://")
+        if self.insecure and self.cacert:
+            raise UsageError("--insecure trusts anybody, --cacert only some: use one of them")
+        if self.key and not self.cert:
+            raise UsageError("--key belongs to a certificate: add --cert")
+        return {"ssl": TLS(self.cert, self.key, trust=self.cacert, verify=not self.insecure)}
