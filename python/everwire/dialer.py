@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import socket
 import ssl as ssl_module
 import sys
+import time
 import traceback as traceback_module
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
 from . import _core
+from .asyncio_tls import start_tls
+from .backoff import Pace, backoff, retry_after
 from .connection import Connection, State
 from .errors import HandshakeFailed, ProtocolError, UsageError, system_error
 from .handshake import Response, parse_response
 from .headers import Headers, HeadersLike
 from .limits import Limits
 from .outside import Outside
-from .reconnect import backoff, process_exception
+from .racing import ATTEMPT_DELAY
+from .reconnect import process_exception
+from .relay import Relay
+from .route import Route
 from .settings import client_settings
 from .shards import shard_of
 from .target import REDIRECTS, Target
 from .tls import TLS
+from .tunnel import Tunnel
 
 __all__ = ["ClientConnection", "connect", "unix_connect"]
 
@@ -38,6 +46,12 @@ class ClientConnection(Connection):
         if logger is not None:
             self._base_logger = logger
         self._opening: asyncio.Future[None] | None = None
+        self._relay: Relay | None = None
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer: host and port; behind a proxy those of the proxy; empty for Unix sockets."""
+        return super().remote_address if self._relay is None else self._relay.peer
 
     @property
     def response(self) -> Response | None:
@@ -60,12 +74,19 @@ class ClientConnection(Connection):
             return
         self._opening.set_exception(_failure(kind, text, status, head, body))
 
+    def _on_closed(self, *how: Any) -> None:
+        super()._on_closed(*how)
+        if self._relay is not None:
+            self._relay.close_soon()
+
 
 class connect:  # noqa: N801 - used as a function
     """Open a WebSocket connection.
 
     Use it as ``async with connect(url) as ws:``, which closes it in the end, or ``ws = await connect(url)``, or connect again
-    whenever the connection is lost: ``async for ws in connect(url):``. Redirects are followed, without credentials to others.
+    whenever the connection is lost: ``async for ws in connect(url):``; :class:`~everwire.ReconnectingWebSocket` is one object that
+    does so by itself. Redirects are followed, at most ten, never from ``wss://`` to ``ws://``, and to another origin without the
+    credentials of this one.
 
     Args:
         uri: a ``ws://`` or ``wss://`` URL; a user and password in it become basic authentication.
@@ -78,23 +99,36 @@ class connect:  # noqa: N801 - used as a function
         ping_interval, ping_timeout, close_timeout, idle_timeout, max_size, max_queue, write_limit, limits: as in
             :func:`~everwire.serve`.
         process_exception: tells, when connecting again, whether an error is final (an exception, to be raised) or not (``None``);
-            by default those of the network are not, nor are 500, 502, 503 and 504.
-        reconnect_delays: makes the seconds to wait before each attempt, from the first failure to the next success.
+            by default those of the network are not, nor are 408, 425, 429 and from 500 on, but for 501 and 505.
+        reconnect_delays: makes the seconds to wait before each attempt, from the first failure on until a connection has lived
+            for a minute; where they end, the error is raised. By default random(0, min(20, 0.5 * 2 ** n)). ``Retry-After`` comes
+            on top.
         ssl: :class:`~everwire.TLS`, any :class:`ssl.SSLContext`, or ``True``/``None`` for the system's roots.
         server_hostname: the name that the certificate must be for, if not that in the URL.
         host, port: where to connect, if not where the URL says.
-        sock: a connected socket to use.
-        local_addr: our own address to bind to.
+        sock: a connected socket to use; it is closed in the end, and if no connection comes of it.
+        local_addr: our own host and port to bind to; of a name with several addresses, one of the family that is connected to.
         family: ``socket.AF_INET`` or ``AF_INET6`` to use only one.
+        happy_eyeballs_delay: seconds after which the next address of a name is tried beside those before it (RFC 8305);
+            ``None`` tries one after another.
+        proxy: ``True`` for that of the environment, if it has one; ``None`` for none; or its URL, with ``http``, ``https``,
+            ``socks5h``, ``socks5``, ``socks4a`` or ``socks4``, and with a user and password if it wants them. SOCKS needs
+            ``python-socks``: ``pip install everwire[socks]``.
+        proxy_ssl: an :class:`ssl.SSLContext` for an ``https`` proxy; by default the system's roots are trusted.
+        proxy_server_hostname: the name that the certificate of an ``https`` proxy must be for, if not that in its URL.
         logger: where to log; ``everwire.client`` by default.
         create_connection: makes the connection: a subclass of :class:`ClientConnection`.
 
     Raises:
-        HandshakeFailed: the server answered something else than a WebSocket handshake, or broke its rules.
+        HandshakeFailed: the server answered something else than a WebSocket handshake, or broke its rules; or a proxy did not
+            let us through, which ``proxy`` of the exception then names.
         TimeoutError: it took longer than ``open_timeout``.
         OSError: no connection could be made.
         UsageError: the arguments do not fit together; the text says what to do.
     """
+
+    _paces_losses = True
+    """Whether a connection that is lost soon delays the next one: a server may accept everybody only to drop them."""
 
     def __init__(
         self,
@@ -110,8 +144,12 @@ class connect:  # noqa: N801 - used as a function
         port: int | None = None,
         sock: socket.socket | None = None,
         path: str | None = None,
-        local_addr: tuple[str, int] | None = None,
+        local_addr: tuple[str | None, int] | None = None,
         family: int = socket.AF_UNSPEC,
+        happy_eyeballs_delay: float | None = ATTEMPT_DELAY,
+        proxy: str | bool | None = True,
+        proxy_ssl: ssl_module.SSLContext | bool | None = None,
+        proxy_server_hostname: str | None = None,
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
         create_connection: Callable[..., ClientConnection] | None = None,
         limits: Limits | None = None,
@@ -123,7 +161,7 @@ class connect:  # noqa: N801 - used as a function
         if isinstance(subprotocols, str):
             raise UsageError(f"subprotocols must be a list, not a str: use [{subprotocols!r}]")
         self.uri = uri
-        self._target = Target.parse(uri, _headers(origin, additional_headers, user_agent_header))
+        self._target = Target.parse(uri, _headers(origin, additional_headers, user_agent_header), subprotocols or ())
         secure = self._target.address.secure
         if ssl is not None and ssl is not True and not secure:
             raise UsageError("ssl goes with a wss:// URL")
@@ -131,13 +169,24 @@ class connect:  # noqa: N801 - used as a function
             raise UsageError("a wss:// URL needs TLS: leave ssl out, or use ws://")
         self._tls = ssl if isinstance(ssl, TLS | ssl_module.SSLContext) else _default_tls
         self._server_hostname = server_hostname
-        self._where = (host, port, sock, path, local_addr, family)
+        self._route = Route(
+            host=host,
+            port=port,
+            sock=sock,
+            path=path,
+            local_addr=local_addr,
+            family=family,
+            happy_eyeballs_delay=happy_eyeballs_delay,
+            proxy=proxy,
+            proxy_ssl=proxy_ssl,
+            proxy_server_hostname=proxy_server_hostname,
+            user_agent=user_agent_header,
+        )
         self._process_exception = process_exception
         self._reconnect_delays = reconnect_delays
         self._open_timeout = open_timeout
-        self._settings = client_settings(
-            {"limits": limits, "open_timeout": open_timeout, **options}, subprotocols=list(subprotocols or ())
-        )
+        self._options = {"limits": limits, "open_timeout": open_timeout, **options}
+        self._settings = self._settings_for(self._target)
         self._logger = logger or logging.getLogger("everwire.client")
         self._create_connection = create_connection or ClientConnection
         self.connection: ClientConnection | None = None
@@ -160,22 +209,38 @@ class connect:  # noqa: N801 - used as a function
             await connection.__aexit__(None if kind is GeneratorExit else kind, value, traceback)
 
     async def __aiter__(self) -> AsyncIterator[ClientConnection]:
-        delays: Iterator[float] | None = None
+        loop, pace = asyncio.get_running_loop(), Pace(self._reconnect_delays)
         while True:
+            error: Exception | None = None
             try:
                 async with self as connection:
-                    delays = None
+                    pace.opened(loop.time())
                     yield connection
-            except Exception as error:
-                final = self._process_exception(error)
-                if final is error:
-                    raise
-                if final is not None:
-                    raise final from error
-                delays = delays or self._reconnect_delays()
-                delay = next(delays)
-                self._logger.info("connect failed; reconnecting in %.1f seconds: %s", delay, _in_a_line(error))
-                await asyncio.sleep(delay)
+                    was_left = connection.state is State.OPEN
+            except Exception as caught:
+                error, was_left = caught, False
+                self._raise_if_final(error)
+            if was_left or (error is None and not self._paces_losses):
+                pace.reset()
+                continue
+            delay = pace.delay(loop.time(), at_least=retry_after(error, time.time()))
+            if delay is None:
+                if error is not None:
+                    raise error
+                return
+            why = "connection lost" if error is None else f"connect failed ({_in_a_line(error)})"
+            self._logger.info("%s; reconnecting in %.1f seconds", why, delay)
+            await asyncio.sleep(delay)
+
+    def _raise_if_final(self, error: Exception) -> None:
+        try:
+            final = self._process_exception(error)
+        except Exception as raised:  # an easy mistake, and clear enough
+            final = raised
+        if final is error:
+            raise error
+        if final is not None:
+            raise final from error
 
     async def _open(self) -> ClientConnection:
         try:
@@ -185,77 +250,52 @@ class connect:  # noqa: N801 - used as a function
             raise TimeoutError("timed out during opening handshake") from error
 
     async def _follow(self, target: Target) -> ClientConnection:
-        host, port, sock, path, _, _ = self._where
-        tied_to = "a Unix socket" if path is not None else "an explicit host or port" if host or port else None
         last: HandshakeFailed | None = None
         for _ in range(REDIRECTS):
             try:
-                return await self._handshake(target, await self._dial(target))
+                return await self._handshake(target, await self._route.open(target.address))
             except HandshakeFailed as refused:
-                further = target.follow(refused, tied_to)
+                further = target.follow(refused, self._route.tied_to)
                 if further is None:
                     raise
-                if sock is not None:
+                if self._route.sock is not None:
                     raise UsageError(f"cannot follow redirect to {further.uri} with a preexisting socket") from refused
                 target, last = further, refused
         raise HandshakeFailed(f"more than {REDIRECTS} redirects", None if last is None else last.response) from last
 
-    async def _dial(self, target: Target) -> socket.socket:
-        host, port, sock, path, local_addr, family = self._where
-        host, port = host or target.address.host, port or target.address.port
-        if sock is not None:
-            sock.setblocking(False)
-            return sock
+    async def _handshake(self, target: Target, tunnel: Tunnel) -> ClientConnection:
         loop = asyncio.get_running_loop()
-        if path is not None:
-            return await _connected(socket.AF_UNIX, path, None)
-        errors: list[OSError] = []
-        for kind, _, _, _, address in await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM):
-            try:
-                return await _connected(kind, address, local_addr)
-            except OSError as error:
-                errors.append(error)
-        if len(errors) == 1:
-            raise errors[0]
-        raise OSError(f"cannot connect to {host}:{port}: {'; '.join(map(str, errors))}")
-
-    async def _handshake(self, target: Target, sock: socket.socket) -> ClientConnection:
-        loop = asyncio.get_running_loop()
-        connection = self._create_connection(self._logger)
-        connection._local = sock.getsockname()
-        connection._opening = loop.create_future()
-        shard = shard_of(loop)
-        address = target.address
-        offer = (address.authority, address.target, target.fields)
-        hostname = self._server_hostname or address.host
+        sock, relay, address = tunnel.sock, tunnel.relay, target.address
+        connection: ClientConnection | None = None
         try:
+            connection = self._create_connection(self._logger)
+            local = sock.getsockname() if relay is None else relay.address
+            connection._relay = relay
+            connection._opening = loop.create_future()
+            shard = shard_of(loop)
+            offer = (address.authority, address.target, target.fields)
+            name = self._server_hostname or address.host
+            is_same = target.subprotocols == self._target.subprotocols
+            settings = self._settings if is_same else self._settings_for(target)
             if address.secure and isinstance(self._tls, ssl_module.SSLContext):
-                await self._handshake_outside(shard, connection, sock, hostname, offer)
+                attach = functools.partial(_attach, shard, connection, settings, offer)
+                await start_tls(sock, Outside(shard, attach), self._tls, name)
             else:
                 tls = self._tls._for_client() if address.secure and isinstance(self._tls, TLS) else None
-                shard.connect(connection, sock.detach(), self._settings, connection, *offer, tls, hostname)
+                shard.connect(connection, sock.detach(), settings, connection, *offer, tls, name)
+            connection._local = local
             await connection._opening
         except BaseException:
             sock.close()
-            connection.abort()
+            if connection is not None:
+                connection.abort()
+            if relay is not None:
+                relay.close_soon()
             raise
         return connection
 
-    async def _handshake_outside(
-        self,
-        shard: _core.Shard,
-        connection: ClientConnection,
-        sock: socket.socket,
-        hostname: str,
-        offer: tuple[Any, ...],
-    ) -> None:
-        def attach(driver: Outside, peer: tuple[str, int] | None) -> tuple[Connection, int]:
-            return connection, shard.attach(connection, self._settings, connection, driver, peer, *offer)
-
-        assert isinstance(self._tls, ssl_module.SSLContext)
-        await asyncio.get_running_loop().create_connection(
-            lambda: Outside(shard, attach), sock=sock, ssl=self._tls, server_hostname=hostname
-        )
+    def _settings_for(self, target: Target) -> _core.Settings:
+        return client_settings(self._options, subprotocols=list(target.subprotocols))
 
 
 def unix_connect(path: str | None = None, uri: str | None = None, **options: Any) -> connect:
@@ -275,17 +315,15 @@ def unix_connect(path: str | None = None, uri: str | None = None, **options: Any
     return connect(uri, path=path, **options)
 
 
-async def _connected(family: int, address: Any, local: tuple[str, int] | None) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        if local is not None:
-            sock.bind(local)
-        await asyncio.get_running_loop().sock_connect(sock, address)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+def _attach(
+    shard: _core.Shard,
+    connection: ClientConnection,
+    settings: _core.Settings,
+    offer: tuple[str, str, list[tuple[str, str]]],
+    driver: Outside,
+    peer: tuple[str, int] | None,
+) -> tuple[Connection, int]:
+    return connection, shard.attach(connection, settings, connection, driver, peer, *offer)
 
 
 def _headers(origin: str | None, additional: HeadersLike | None, user_agent: str | None) -> Headers:

@@ -12,6 +12,8 @@ import socket
 import ssl
 from typing import Any, cast
 
+from .asyncio_tls import start_tls
+
 __all__ = ["Relay"]
 
 GOODBYE = 5.0
@@ -47,9 +49,7 @@ class Relay:
         far.setblocking(False)
         try:
             await loop.create_unix_connection(lambda: inner, sock=far)
-            await loop.create_connection(
-                lambda: outer, sock=sock, ssl=context, server_hostname=server_name, ssl_shutdown_timeout=GOODBYE
-            )
+            await start_tls(sock, outer, context, server_name, GOODBYE)
         except BaseException:
             # The end of the pair that asyncio has follows.
             near.close()
