@@ -3,6 +3,7 @@
 ``# -> TYPE`` is what ``reveal_type`` shows; ``# mistake`` is where a type checker must complain.
 """
 
+import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import reveal_type
 
@@ -19,10 +20,15 @@ from everwire import (
     Response,
     ServerConnection,
     State,
+    basic_auth,
     broadcast,
     connect,
     serve,
+    unix_connect,
+    unix_serve,
 )
+from everwire.compat import websockets
+from everwire.compat.websockets.asyncio import server as websockets_server
 
 
 async def receiving(ws: Connection, either: bool | None) -> None:
@@ -130,3 +136,50 @@ async def subclassing() -> None:
     serve(handler, "", 0, create_connection=Player)
     connect("ws://localhost", create_connection=Robot)
     serve(handler, "", 0, create_connection=Robot)  # mistake
+
+
+def encrypting(context: ssl.SSLContext) -> None:
+    TLS("certificate.pem", b"-----BEGIN", client_ca="ca.pem", client_optional=True).reload()
+    connect("wss://localhost", ssl=TLS(trust="ca.pem", check_hostname=False))
+    connect("wss://localhost", ssl=context)
+    connect("wss://localhost", ssl=True)
+    connect("wss://localhost", ssl="certificate.pem")  # mistake
+    TLS(certificate=1)  # mistake
+    Deflate(level="fast")  # mistake
+
+
+async def using_unix_sockets() -> None:
+    async def handler(ws: ServerConnection) -> None:
+        reveal_type(ws.username)  # -> str | None
+
+    protect = basic_auth(realm="here", credentials=("anna", "secret"))
+    async with unix_serve(handler, "socket", process_request=protect) as server:
+        await server.serve_forever()
+    async with unix_connect("socket") as ws:
+        reveal_type(ws)  # -> ClientConnection
+
+
+async def moving_from_websockets() -> None:
+    async def handler(ws: websockets.ServerConnection) -> None:
+        reveal_type(await ws.recv())  # -> str | bytes
+        async for message in ws:
+            reveal_type(message)  # -> str | bytes
+            await ws.send(message)
+        ws.transport.abort()
+
+    async with websockets.serve(handler, "localhost", 0, max_size=(2**20, None), origins=None) as server:
+        reveal_type(server.is_serving())  # -> bool
+    async with websockets.connect("ws://localhost", ping_interval=None) as connection:
+        reveal_type(connection)  # -> ClientConnection
+        reveal_type(connection.loop)  # -> AbstractEventLoop
+    async for again in websockets.connect("ws://localhost"):
+        reveal_type(again.loop)  # -> AbstractEventLoop
+    try:
+        reveal_type((await websockets.connect("ws://localhost")).loop)  # -> AbstractEventLoop
+    except websockets.InvalidStatus as refused:
+        reveal_type(refused.response)  # -> Response
+    except websockets.ConnectionClosedOK as closed:
+        reveal_type(closed.rcvd)  # -> Close | None
+    websockets_server.broadcast([connection], b"all")
+    websockets.serve(handler, 8765)  # mistake
+    websockets.connect(b"ws://localhost")  # mistake

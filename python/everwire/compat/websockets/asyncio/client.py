@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import ssl as ssl_module
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .... import dialer as core
 from ....errors import HandshakeFailed, ProtocolError, UsageError
@@ -98,6 +98,12 @@ class connect(core.connect):  # noqa: N801 - used as a function
             create_connection=create_connection or ClientConnection,
             **without_inert(options),
         )
+
+    if TYPE_CHECKING:
+
+        def __await__(self) -> Generator[Any, None, ClientConnection]: ...
+        async def __aenter__(self) -> ClientConnection: ...
+        def __aiter__(self) -> AsyncIterator[ClientConnection]: ...
 
     async def _open(self) -> core.ClientConnection:
         try:
