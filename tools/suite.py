@@ -11,7 +11,14 @@ import machine
 import pythons
 from step import Missing, Tally, main, run, say
 
-PROGRAMS = {"chromium": "chromium", "curl": "curl", "haproxy": "haproxy", "nginx": "nginx-light"}
+PROGRAMS = {
+    "chromium": "chromium",
+    "curl": "curl",
+    "haproxy": "haproxy",
+    "microsocks": "microsocks",
+    "nginx": "nginx-light",
+    "tinyproxy": "tinyproxy-bin",
+}
 """What tests run that is not Python, and the Debian packages it comes from."""
 
 
