@@ -1,9 +1,9 @@
-"""One run of the load generator, as the events that it prints."""
+"""A program that makes the messages, as the events that it prints: the load generator, or a client that is measured."""
 
 import json
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import IO, Self
 
@@ -17,20 +17,21 @@ Event = dict[str, float | str]
 
 
 class LoadFailed(Exception):
-    """The load generator gave up: the text is what it said about the server."""
+    """The program gave up: the text is what it said about the other side."""
 
 
 class Generator:
-    """The load generator on its own CPU, until the ``with`` block ends."""
+    """The program on its own CPU, until the ``with`` block ends."""
 
-    def __init__(self, arguments: Sequence[str], port: int) -> None:
+    def __init__(self, command: Sequence[str], cpu: int, environment: Mapping[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
-            [str(build.LOAD), *arguments, "--port", str(port)],
+            command,
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=process.pin_to(process.LOAD_CPU),
+            preexec_fn=process.pin_to(cpu),
         )
         self.watchdog = threading.Timer(LONGEST, self.process.kill)
         self.watchdog.start()
@@ -56,8 +57,30 @@ class Generator:
             event: Event = json.loads(line)
             if event["event"] == name:
                 return event
+        raise self.failure()
+
+    def check(self) -> None:
+        """Return if the run goes on.
+
+        Raises:
+            LoadFailed: it has failed meanwhile.
+        """
+        if self.process.poll() is not None:
+            raise self.failure()
+
+    def failure(self) -> LoadFailed:
+        """What to say about a run that is over too early."""
         said = pipe(self.process.stderr).read().strip().splitlines()
-        raise LoadFailed(said[0].removeprefix("load: ") if said else "the load generator was stopped")
+        if not said:
+            return LoadFailed("the program was stopped, and said nothing")
+        # The load generator says it first; what Python prints ends with it.
+        line = said[0] if said[0].startswith("load: ") else said[-1]
+        return LoadFailed(line.removeprefix("load: "))
+
+
+def load(arguments: Sequence[str], port: int) -> Generator:
+    """The load generator, working on the server at ``port``."""
+    return Generator([str(build.LOAD), *arguments, "--port", str(port)], process.LOAD_CPU)
 
 
 def pipe(stream: IO[str] | None) -> IO[str]:

@@ -1,14 +1,15 @@
 """What the figures were taken on: the machine, the tools, the peers' versions."""
 
+import datetime
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import build
-from server import Runtime, Server
+from contender import Contender
 
 PACKAGES = """
 import importlib.metadata, json, sys
@@ -17,7 +18,7 @@ print(json.dumps({d.metadata["Name"]: d.version for d in importlib.metadata.dist
 
 
 def installed() -> dict[str, str]:
-    """Version of each package that a server may need, by its name."""
+    """Version of each package that a server or client may need, by its name."""
     versions: dict[str, str] = {}
     if build.PYTHON.exists():
         versions |= json.loads(output([str(build.PYTHON), "-c", PACKAGES]) or "{}")
@@ -27,25 +28,26 @@ def installed() -> dict[str, str]:
     return versions
 
 
-def describe(servers: Iterable[Server]) -> dict[str, str]:
-    """The machine and the versions of everything that takes part."""
+def describe(contenders: Sequence[Contender]) -> dict[str, str]:
+    """The day, the machine, and the versions of everything that takes part."""
     versions = installed()
     python = output([str(build.PYTHON), "-c", "import ssl, sys; print(sys.version.split()[0], ssl.OPENSSL_VERSION)"])
     facts = {
+        "date": datetime.date.today().isoformat(),
         "processor": f"{processor()}, {len(os.sched_getaffinity(0))} CPUs",
         "kernel": platform.release(),
         "congestion control": read("/proc/sys/net/ipv4/tcp_congestion_control"),
         "rust": output(["rustc", "--version"]).removeprefix("rustc "),
         "python": f"{python}, uvloop {versions.get('uvloop', 'missing')}",
     }
-    if any(server.runtime is Runtime.NODE for server in servers):
+    if any(contender.is_node for contender in contenders):
         facts["node"] = output(["node", "--version"])
-    if any(server.is_ours for server in servers):
+    if any(contender.is_ours for contender in contenders):
         commit = output(["git", "-C", str(build.ROOT), "describe", "--always", "--dirty"])
         facts["commit"] = commit or "none yet"
-    for server in servers:
-        if server.package:
-            facts[server.package] = versions.get(server.package, "missing")
+    for contender in contenders:
+        if contender.package:
+            facts[contender.package] = versions.get(contender.package, "missing")
     return facts
 
 

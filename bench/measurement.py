@@ -1,4 +1,4 @@
-"""One figure: a fresh server, one scenario, and what both cost."""
+"""One figure: a fresh server or client, one scenario, and what it cost."""
 
 import json
 import resource
@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import build
+import generator
 import process
-from generator import Event, Generator, LoadFailed
+from client import Client
+from contender import Contender
+from generator import Event, LoadFailed
 from scenario import Kind, Scenario
-from server import Running, Server, ServerFailed
+from server import LIMIT, Running, Server, ServerFailed
 
 DISTURBED = 0.1
 """The share of either CPU that other work may take before a figure is measured again."""
@@ -39,22 +42,27 @@ class Pace:
     idle_connections: int = 5000
     tries: int = 3
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """How long, as the load generator and the clients are told."""
+        return ("--seconds", str(self.seconds), "--warmup", str(self.warmup))
+
 
 @dataclass(frozen=True)
 class Figure:
-    """What came out for one server in one scenario in one round.
+    """What came out for one server or client in one scenario in one round.
 
     Attributes:
         value: by the scenario's kind, a rate, bytes or milliseconds; ``None`` when it failed.
-        cpu: microseconds of the server's CPU time for each unit of work.
+        cpu: microseconds of its CPU time for each unit of work.
         user_cpu: the part of it that is user code.
         p50, p99: latency in microseconds.
-        load_share: the share of its CPU that the load generator used.
-        disturbed: the share that other work took of the server's CPU or of the load generator's, whichever is larger.
+        load_share: the share of its CPU that the other side used: the load generator, or the server of a client.
+        disturbed: the share that other work took of either CPU, whichever is larger.
         error: why there is no value.
     """
 
-    server: str
+    contender: str
     scenario: str
     round: int
     value: float | None = None
@@ -67,23 +75,30 @@ class Figure:
     error: str = ""
 
 
-def measure(server: Server, scenario: Scenario, round_number: int, pace: Pace) -> Figure:
-    """One figure; of several tries, the least disturbed."""
+def measure(contender: Contender, scenario: Scenario, round_number: int, pace: Pace) -> Figure:
+    """One figure; of several tries, the least disturbed. A failure is never tried again: it would hide what fails at times."""
     tries: list[Figure] = []
     while len(tries) < pace.tries:
-        tries.append(attempt(server, scenario, round_number, pace))
-        if tries[-1].disturbed < DISTURBED:
-            break
+        figure = attempt(contender, scenario, round_number, pace)
+        if figure.error or figure.disturbed < DISTURBED:
+            return figure
+        tries.append(figure)
     return min(tries, key=lambda figure: figure.disturbed)
 
 
-def attempt(server: Server, scenario: Scenario, round_number: int, pace: Pace) -> Figure:
+def attempt(contender: Contender, scenario: Scenario, round_number: int, pace: Pace) -> Figure:
     """One figure, which may be about a failure."""
     how = {Kind.RATE: measure_rate, Kind.TIMER: measure_timer, Kind.MEMORY: measure_memory}
     try:
-        return how[scenario.kind](server, scenario, round_number, pace)
+        match contender:
+            case Client():
+                return measure_client(contender, scenario, round_number, pace)
+            case Server():
+                return how[scenario.kind](contender, scenario, round_number, pace)
+            case _:
+                raise TypeError(f"{contender.name} is neither a server nor a client")
     except (LoadFailed, ServerFailed, OSError) as error:  # OSError: the server's entry in /proc is gone
-        return Figure(server.name, scenario.name, round_number, error=str(error), disturbed=1.0)
+        return Figure(contender.name, scenario.name, round_number, error=str(error) or repr(error))
 
 
 def measure_rate(server: Server, scenario: Scenario, round_number: int, pace: Pace) -> Figure:
@@ -128,10 +143,14 @@ def measure_memory(server: Server, scenario: Scenario, round_number: int, pace: 
 
 def idle_memory(running: Running, scenario: Scenario, connections: int) -> int:
     """The server's private memory in bytes, while the load generator holds that many connections."""
-    with Generator([*scenario.load, "--connections", str(connections)], running.port) as generator:
-        generator.wait_for("open")
+    with generator.load([*scenario.load, "--connections", str(connections)], running.port) as load:
+        load.wait_for("open")
         time.sleep(SETTLE)
-        return process.private_memory(running.pids)
+        memory = process.private_memory(running.pids)
+        # It ends by itself when a connection is lost.
+        load.check()
+        running.check()
+        return memory
 
 
 def observe(
@@ -142,28 +161,56 @@ def observe(
     at_edges: Callable[[], None] = lambda: None,
 ) -> Figure:
     """Run the load and read the server's CPU time at both ends of the measured window; ``at_edges`` is called there."""
-    arguments = [*scenario.load, "--seconds", str(pace.seconds), "--warmup", str(pace.warmup)]
-    with Generator(arguments, running.port) as generator:
-        generator.wait_for("measuring")
+    with generator.load([*scenario.load, *pace.arguments], running.port) as load:
+        load.wait_for("measuring")
         cpu_before, busy_before = process.cpu_time(running.pids), both_cpus()
         at_edges()
-        done = generator.wait_for("done")
+        load.wait_for("measured")
         cpu = process.cpu_time(running.pids) - cpu_before
-        busy = [after - before for after, before in zip(both_cpus(), busy_before, strict=True)]
+        busy = both_cpus() - busy_before
         at_edges()
-    return figure_of(running.server, scenario, round_number, done, cpu, busy)
+        # It waits for what is in flight: what never comes is a failure.
+        done = load.wait_for("done")
+        running.check()
+    return figure_of(running.server, scenario, round_number, done, cpu, float(done["load_share"]), busy)
+
+
+def measure_client(client: Client, scenario: Scenario, round_number: int, pace: Pace) -> Figure:
+    """Messages per second, and the CPU time of them, which the client reads itself.
+
+    Raises:
+        LoadFailed, ServerFailed: there is no figure.
+    """
+    with (
+        Running(LIMIT, cpu=process.LOAD_CPU) as running,
+        client.start([*scenario.load, *pace.arguments], running.port) as program,
+    ):
+        program.wait_for("measuring")
+        limit_before, busy_before = process.cpu_time(running.pids), both_cpus()
+        program.wait_for("measured")
+        limit = process.cpu_time(running.pids) - limit_before
+        busy = both_cpus() - busy_before
+        done = program.wait_for("done")
+        running.check()
+    cpu = process.CPUTime(float(done["user_cpu"]), float(done["system_cpu"]))
+    return figure_of(client, scenario, round_number, done, cpu, limit.total / float(done["seconds"]), busy)
 
 
 def figure_of(
-    server: Server, scenario: Scenario, round_number: int, done: Event, cpu: process.CPUTime, busy: list[float]
+    contender: Contender,
+    scenario: Scenario,
+    round_number: int,
+    done: Event,
+    cpu: process.CPUTime,
+    load_share: float,
+    busy: "Busy",
 ) -> Figure:
     count, seconds = float(done["count"]), float(done["seconds"])
     problem = problem_of(done)
-    load_share = float(done["load_share"])
-    others = [busy[0] / seconds - cpu.total / seconds, busy[1] / seconds - load_share]
+    others = [(busy.measured - cpu.total) / seconds, busy.load / seconds - load_share]
     is_counted = count > 0 and not scenario.busy  # a busy thread's CPU time is not the messages'
     return Figure(
-        server.name,
+        contender.name,
         scenario.name,
         round_number,
         value=float(done["rate"]) if not problem else None,
@@ -177,9 +224,20 @@ def figure_of(
     )
 
 
-def both_cpus() -> tuple[float, float]:
-    """Seconds that the server's CPU and the load generator's have worked for anybody."""
-    return process.cpu_busy(process.SERVER_CPU), process.cpu_busy(process.LOAD_CPU)
+@dataclass(frozen=True)
+class Busy:
+    """Seconds that the two CPUs have worked for anybody."""
+
+    measured: float
+    load: float
+
+    def __sub__(self, other: "Busy") -> "Busy":
+        return Busy(self.measured - other.measured, self.load - other.load)
+
+
+def both_cpus() -> Busy:
+    """What both CPUs have worked since the machine began."""
+    return Busy(process.cpu_busy(process.MEASURED_CPU), process.cpu_busy(process.LOAD_CPU))
 
 
 def problem_of(done: Event) -> str:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _CPUS = sorted(os.sched_getaffinity(0))
-SERVER_CPU = _CPUS[0]
+MEASURED_CPU = _CPUS[0]
+"""The CPU of what is measured: a server, or a client."""
 LOAD_CPU = _CPUS[min(1, len(_CPUS) - 1)]
-"""The first two CPUs that this process may use; the same one where there is only one."""
+"""The CPU of the other side: the load generator, or the server of a client; the same one where there is only one."""
 
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -54,6 +55,12 @@ def tree(root: int) -> list[int]:
     for pid in found:
         found += children.get(pid, [])
     return found
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process has not ended."""
+    fields = stat(pid)
+    return bool(fields) and fields[0] not in "ZX"
 
 
 def cpu_time(pids: Iterable[int]) -> CPUTime:

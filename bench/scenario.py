@@ -8,6 +8,16 @@ REFERENCE = "limit"
 """The server whose rate is 1."""
 
 
+class Side(Enum):
+    """What a scenario measures."""
+
+    SERVER = "server"
+    """A server, with the load generator on the other side."""
+
+    CLIENT = "client"
+    """A client, with the reference server on the other side."""
+
+
 class Kind(Enum):
     """What a scenario's figure is."""
 
@@ -28,12 +38,14 @@ class Scenario:
     Attributes:
         name: what ``--scenarios`` calls it.
         title: what it is, for the report.
-        load: arguments of the load generator, without port, path and time.
+        load: arguments of the load generator or of the clients, without port, path and time.
         unit: what is counted.
         tls: whether the connections are encrypted.
         busy: whether a thread in the server process computes all the time.
-        reference: the server that rates are related to.
-        targets: for each of our servers, the least ratio, or the most bytes or milliseconds.
+        side: whether servers or clients are measured.
+        reference: the server or client that rates are related to.
+        targets: for each of ours, the least ratio, or the most bytes or milliseconds.
+        most_user_cpu: for each of ours, the most microseconds of user code for each unit of work; no target if 0.
     """
 
     name: str
@@ -43,8 +55,10 @@ class Scenario:
     unit: str = "message"
     tls: bool = False
     busy: bool = False
+    side: Side = Side.SERVER
     reference: str = REFERENCE
     targets: Mapping[str, float] = field(default_factory=dict)
+    most_user_cpu: float = 0.0
 
     @property
     def is_python_only(self) -> bool:
@@ -56,12 +70,14 @@ class Scenario:
         """How many connections the load generator opens."""
         return int(self.load[self.load.index("--connections") + 1])
 
-    def is_missed(self, server: str, value: float) -> bool:
-        """Whether ``value`` falls short of the server's target."""
-        target = self.targets.get(server)
-        if target is None:
-            return False
-        return value < target if self.kind is Kind.RATE else value > target
+    def is_missed(self, name: str, value: float) -> bool:
+        """Whether ``value`` falls short of the target of one of ours."""
+        target = self.targets.get(name)
+        return target is not None and self.is_better(target, value)
+
+    def is_better(self, one: float, other: float) -> bool:
+        """Whether one score is better than the other."""
+        return one > other if self.kind is Kind.RATE else one < other
 
 
 def both(target: float) -> dict[str, float]:
@@ -72,6 +88,18 @@ def both(target: float) -> dict[str, float]:
 def styles(callback: float, iterator: float) -> dict[str, float]:
     """A target for the callback style and one for the ``async for`` style."""
     return {"everwire": callback, "everwire-async": iterator}
+
+
+def client(name: str, title: str, connections: int, **options: int) -> Scenario:
+    """A scenario of clients: only the callback style has a target, since that is the style of the reference."""
+    return Scenario(
+        name,
+        f"client, {title} (ratio to picows)",
+        load("echo", connections, **options),
+        side=Side.CLIENT,
+        reference="picows",
+        targets={"everwire": 1.0},
+    )
 
 
 def load(work: str, connections: int, **options: int) -> tuple[str, ...]:
@@ -121,6 +149,7 @@ SCENARIOS = (
         load("handshake", 32),
         unit="handshake",
         targets=both(0.95),
+        most_user_cpu=20.0,
     ),
     Scenario(
         "busy64",
@@ -157,6 +186,11 @@ SCENARIOS = (
         load("idle", 2000, head=200, tls=1),
         kind=Kind.MEMORY,
         tls=True,
-        targets=both(24 * KIB),
+        targets=both(24 * KIB + 200),
     ),
+    client("client1", "echo 64 B, 1 connection", 1, size=64),
+    client("client1x16", "echo 64 B, 1 connection, 16 in flight", 1, size=64, depth=16),
+    client("client100", "echo 64 B, 100 connections", 100, size=64),
+    client("client100x16", "echo 64 B, 100 connections, 16 in flight on each", 100, size=64, depth=16),
+    client("client16k", "echo 16 KiB, 50 connections", 50, size=16 * KIB),
 )

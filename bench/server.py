@@ -14,7 +14,8 @@ from typing import Self
 
 import build
 import process
-from scenario import Kind, Scenario
+from contender import Contender
+from scenario import REFERENCE, Kind, Scenario, Side
 
 START = 20.0
 """Seconds that a server may take until it accepts connections."""
@@ -29,35 +30,30 @@ class Runtime(Enum):
 
 
 @dataclass(frozen=True)
-class Server:
+class Server(Contender):
     """One server.
 
     Attributes:
-        name: what ``--servers`` calls it.
         runtime: decides how it is started and which scenarios it can take part in.
-        program: its file in ``peers/``; nothing for the reference.
-        arguments: what follows the port on its command line.
-        package: what has to be installed for it.
         has_timer: whether it can measure its event loop.
     """
 
-    name: str
-    runtime: Runtime
-    program: str = ""
-    arguments: tuple[str, ...] = ()
-    package: str = ""
+    runtime: Runtime = Runtime.PYTHON
     has_timer: bool = True
 
+    side = Side.SERVER
+
     @property
-    def is_ours(self) -> bool:
-        """Whether this is the project's own."""
-        return self.package == "everwire"
+    def is_node(self) -> bool:
+        """Whether Node has to be there for it."""
+        return self.runtime is Runtime.NODE
 
     def takes_part(self, scenario: Scenario) -> bool:
-        """Whether the scenario can be measured with this server."""
+        """Whether the scenario can be measured with it."""
         if scenario.kind is Kind.TIMER and not self.has_timer:
             return False
-        return self.runtime is Runtime.PYTHON or not scenario.is_python_only
+        suits = self.runtime is Runtime.PYTHON or not scenario.is_python_only
+        return suits and super().takes_part(scenario)
 
     def command(self, port: int, *, tls: bool) -> list[str]:
         """The command line that starts it."""
@@ -67,16 +63,19 @@ class Server:
         return [interpreter, str(build.BENCH / "peers" / self.program), str(port), *self.arguments]
 
 
+LIMIT = Server(REFERENCE, runtime=Runtime.NATIVE)
+"""The reference, and what clients are measured with."""
+
 SERVERS = (
-    Server("limit", Runtime.NATIVE),
-    Server("everwire", Runtime.PYTHON, "everwire_server.py", ("callback",), "everwire"),
-    Server("everwire-async", Runtime.PYTHON, "everwire_server.py", ("async",), "everwire"),
-    Server("picows", Runtime.PYTHON, "picows_server.py", package="picows"),
-    Server("aiohttp", Runtime.PYTHON, "aiohttp_server.py", package="aiohttp"),
-    Server("websockets", Runtime.PYTHON, "websockets_server.py", package="websockets"),
-    Server("uvicorn", Runtime.PYTHON, "uvicorn_server.py", package="uvicorn"),
-    Server("granian", Runtime.PYTHON, "granian_server.py", package="granian", has_timer=False),
-    Server("ws", Runtime.NODE, "ws_server.cjs", package="ws"),
+    LIMIT,
+    Server("everwire", "everwire_server.py", ("callback",), "everwire"),
+    Server("everwire-async", "everwire_server.py", ("async",), "everwire"),
+    Server("picows", "picows_server.py", package="picows"),
+    Server("aiohttp", "aiohttp_server.py", package="aiohttp"),
+    Server("websockets", "websockets_server.py", package="websockets"),
+    Server("uvicorn", "uvicorn_server.py", package="uvicorn"),
+    Server("granian", "granian_server.py", package="granian", has_timer=False),
+    Server("ws", "ws_server.cjs", package="ws", runtime=Runtime.NODE),
 )
 
 
@@ -85,9 +84,17 @@ class ServerFailed(Exception):
 
 
 class Running:
-    """A fresh process of a server, on its own CPU, until the ``with`` block ends."""
+    """A fresh process of a server, on a CPU of its own, until the ``with`` block ends."""
 
-    def __init__(self, server: Server, *, tls: bool = False, busy: bool = False, timer: Path | None = None) -> None:
+    def __init__(
+        self,
+        server: Server,
+        *,
+        tls: bool = False,
+        busy: bool = False,
+        timer: Path | None = None,
+        cpu: int = process.MEASURED_CPU,
+    ) -> None:
         self.port = free_port()
         environment = {**os.environ, "NODE_PATH": str(build.NODE_MODULES), "PYTHONPATH": ""}
         if tls:
@@ -98,9 +105,9 @@ class Running:
             environment["BENCH_TIMER"] = str(timer)
         self.server = server
         self.log = build.BUILD / f"{server.name}.log"
-        self.process = self.start(server.command(self.port, tls=tls), environment)
+        self.process = self.start(server.command(self.port, tls=tls), environment, cpu)
 
-    def start(self, command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def start(self, command: list[str], environment: Mapping[str, str], cpu: int) -> subprocess.Popen[bytes]:
         with open(self.log, "wb") as log:
             return subprocess.Popen(
                 command,
@@ -109,7 +116,7 @@ class Running:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=process.pin_to(process.SERVER_CPU),
+                preexec_fn=process.pin_to(cpu),
                 start_new_session=True,
             )
 
@@ -143,6 +150,15 @@ class Running:
                 time.sleep(0.2)  # what follows the first listening socket: other workers, late imports
                 return
         raise ServerFailed(f"{self.server.name} did not start: {self.last_words()}")
+
+    def check(self) -> None:
+        """Return if every process of it still runs.
+
+        Raises:
+            ServerFailed: one has ended meanwhile; what it has used is not known.
+        """
+        if self.process.poll() is not None or not all(map(process.is_running, self.pids)):
+            raise ServerFailed(f"{self.server.name} or a process of it ended: {self.last_words()}")
 
     def signal_timer(self) -> None:
         """Have the timer report, and begin anew."""

@@ -11,12 +11,13 @@ use crate::window::Window;
 /// Send, receive and measure until the time is over.
 ///
 /// # Errors
-/// A message came back wrong, or a connection was lost.
+/// A message came back wrong or not at all, or a connection was lost.
 pub fn run(options: &Options) -> io::Result<()> {
     let mut swarm = Swarm::new(options, options.connections)?;
     let mut echo = Echo {
         sent: vec![VecDeque::with_capacity(options.depth); options.connections],
         returned: 0,
+        is_over: false,
         window: Window::new(options),
     };
     swarm.connect_all(&mut echo)?;
@@ -28,6 +29,9 @@ pub fn run(options: &Options) -> io::Result<()> {
     while echo.window.goes_on() {
         swarm.turn(&mut echo)?;
     }
+    echo.window.close();
+    echo.is_over = true;
+    swarm.drain(&mut echo, |echo| echo.sent.iter().map(VecDeque::len).sum())?;
     echo.window.report(&[]);
     Ok(())
 }
@@ -37,6 +41,8 @@ struct Echo {
     sent: Vec<VecDeque<u64>>,
     /// Messages of the current read.
     returned: usize,
+    /// Whether nothing more is sent.
+    is_over: bool,
     window: Window,
 }
 
@@ -51,7 +57,8 @@ impl Job for Echo {
     }
 
     fn due(&mut self, index: usize, now: u64) -> usize {
-        let count = std::mem::take(&mut self.returned);
+        let returned = std::mem::take(&mut self.returned);
+        let count = if self.is_over { 0 } else { returned };
         self.sent[index].extend(std::iter::repeat_n(now, count));
         count
     }

@@ -37,6 +37,8 @@ pub fn run(options: &Options) -> io::Result<()> {
         }
         swarm.turn(&mut fanout)?;
     }
+    fanout.window.close();
+    swarm.drain(&mut fanout, |fanout| fanout.publications.iter().map(|publication| publication.missing).sum())?;
     fanout.window.report(&[("publications", fanout.completed)]);
     Ok(())
 }

@@ -33,6 +33,7 @@ pub fn run(options: &Options) -> io::Result<()> {
             next_sweep = clock::now() + SWEEP;
         }
     }
+    handshake.window.close();
     handshake.window.report(&[("failed", handshake.failed), ("unanswered_closes", handshake.unanswered)]);
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! The load generator: `load echo|fanout|handshake|idle --port PORT ...`.
 //!
 //! One thread, so that it fits the one core it is pinned to. It prints one JSON object a line: `{"event": "measuring"}`
-//! when the warm-up is over, `{"event": "done", ...}` with the figures, and for `idle` `{"event": "open", ...}`.
+//! when the warm-up is over, `{"event": "measured"}` when the measured time is, `{"event": "done", ...}` with the figures
+//! once everything that was in flight has come, and for `idle` `{"event": "open", ...}`.
 
 mod client;
 mod clock;

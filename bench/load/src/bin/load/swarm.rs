@@ -210,6 +210,21 @@ impl Swarm {
         Ok(())
     }
 
+    /// Go on until `missing` says that nothing is any more.
+    ///
+    /// # Errors
+    /// As [`Swarm::turn`], or something is still missing after a while.
+    pub fn drain<J: Job>(&mut self, job: &mut J, missing: impl Fn(&J) -> usize) -> io::Result<()> {
+        let deadline = clock::now() + QUIET;
+        while missing(job) > 0 {
+            if clock::now() > deadline {
+                return Err(io::Error::other(format!("{} messages never came", missing(job))));
+            }
+            self.wait(job)?;
+        }
+        Ok(())
+    }
+
     /// Give up a connection and free its place.
     ///
     /// # Errors

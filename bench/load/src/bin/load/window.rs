@@ -13,6 +13,7 @@ pub struct Window {
     end: u64,
     length: u64,
     is_measuring: bool,
+    /// What this process had used when the window began; what it used in it, once that is over.
     own_cpu: u64,
     latencies: Histogram,
 }
@@ -45,10 +46,18 @@ impl Window {
         now < self.end || (self.latencies.count() == 0 && now < self.end + PATIENCE)
     }
 
-    /// Print the figures, and `more` of them.
+    /// End the window: nothing counts from now on.
+    pub fn close(&mut self) {
+        self.length = clock::now() - self.start;
+        self.own_cpu = clock::own_cpu() - self.own_cpu;
+        self.is_measuring = false;
+        println!(r#"{{"event": "measured"}}"#);
+    }
+
+    /// Print the figures of the closed window, and `more` of them.
     pub fn report(&self, more: &[(&str, u64)]) {
-        let seconds = (clock::now() - self.start) as f64 / SECOND as f64;
-        let own_cpu = (clock::own_cpu() - self.own_cpu) as f64 / SECOND as f64;
+        let seconds = self.length as f64 / SECOND as f64;
+        let own_cpu = self.own_cpu as f64 / SECOND as f64;
         let count = self.latencies.count() as f64;
         let figures = [
             ("seconds", seconds),
