@@ -271,10 +271,18 @@ class Connection(_core.Connection):
             await self.wait_closed()
 
     async def wait_closed(self) -> None:
-        """Wait until the connection is closed, by whomever."""
+        """Wait until the connection is closed, by whomever.
+
+        Raises:
+            UsageError: this is not the connection's event loop, or a child forked from its process.
+        """
         if self._said is None:
+            loop = asyncio.get_running_loop()
+            if loop is not self._loop:
+                raise UsageError("the connection belongs to another event loop: use asyncio.run_coroutine_threadsafe()")
+            self._is_full()  # asked for what it raises in a forked child
             if self._closed_waiter is None:
-                self._closed_waiter = asyncio.get_running_loop().create_future()
+                self._closed_waiter = loop.create_future()
             await asyncio.shield(self._closed_waiter)
 
     async def _when_closed(self) -> ConnectionClosed:

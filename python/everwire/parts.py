@@ -67,15 +67,24 @@ class Parts(AsyncIterator[Any]):
         self._end()
 
     def __del__(self) -> None:
-        # The loop may be closed by now, or this may be another thread: then nobody receives any more.
-        with contextlib.suppress(RuntimeError):
+        if not self._is_begun or self._is_over:
+            return
+        try:
             self._end()
+        except RuntimeError:
+            # Another thread, which may collect garbage too; or the loop is closed by now, and nobody receives any more.
+            with contextlib.suppress(RuntimeError):
+                self._connection._loop.call_soon_threadsafe(_give_up, self._connection)
 
     def _end(self) -> None:
         if self._is_begun and not self._is_over:
             self._is_over = True
-            self._connection._set_streaming(False)
-            self._connection._skip_parts()
+            _give_up(self._connection)
+
+
+def _give_up(connection: Connection) -> None:
+    connection._set_streaming(False)
+    connection._skip_parts()
 
 
 async def send_parts(connection: Connection, parts: AsyncIterable[Any], text: bool | None) -> None:

@@ -44,6 +44,8 @@ class ServerConnection(Connection):
     """
 
     username: str | None = None
+    # What hooks and the handler of this connection share.
+    _context: contextvars.Context
 
     def __init__(self, server: Server) -> None:
         self._base_logger = server.logger
@@ -165,12 +167,21 @@ class Server:
             close_connections: ``False`` lets open connections go on until they end by themselves.
             code: the close code; 1001 (going away), or 1012 (service restart).
             reason: the close reason.
+
+        Raises:
+            UsageError: this is not the thread of the server's event loop, or a child forked from its process.
         """
+        self._check_caller()
         if self._closing is None:
             self._closing = self.loop.create_task(self._close(close_connections, code, reason))
 
     async def wait_closed(self) -> None:
-        """Wait until everything is closed and every handler has returned."""
+        """Wait until everything is closed and every handler has returned.
+
+        Raises:
+            UsageError: this is not the server's event loop, or a child forked from its process.
+        """
+        self._check_caller()
         await self._when_closed()
 
     async def start_serving(self) -> None:
@@ -194,7 +205,9 @@ class Server:
         loopback = listening.family != socket.AF_UNIX and is_loopback(listening.getsockname()[0])
         settings = server_settings(
             self._options,
-            asks=bool(self._process_request or self._process_response or self._select_subprotocol or self._origins.patterns),
+            asks=bool(
+                self._process_request or self._process_response or self._select_subprotocol or self._origins.patterns
+            ),
             origins=self._origins.for_engine,
             subprotocols=self._subprotocols,
             server_header=self._server_header,
@@ -250,22 +263,32 @@ class Server:
             self._closed.set_result(None)
             self.logger.info("server closed")
 
+    def _check_caller(self) -> None:
+        # Asked for what it raises: other threads and forked children are told what to do.
+        _ = self._shard.connections
+
     async def _when_closed(self) -> None:
         await asyncio.shield(self._closed)
 
     # What the engine calls
 
     def _make(self) -> ServerConnection:
-        return self._create_connection(self)
+        context = self._context.copy()
+        connection = context.run(self._create_connection, self)
+        if not isinstance(connection, ServerConnection):
+            raise TypeError(f"create_connection returned {type(connection).__name__}: expected a ServerConnection")
+        connection._context = context
+        return connection
 
     def _request(self, connection: ServerConnection) -> None:
-        self._start(connection, self._decide(connection), self._context.copy())
+        self._start(connection, self._decide(connection), connection._context)
 
     def _opened(self, connection: ServerConnection) -> None:
         self._connections.add(connection)
         if self._farewell is not None:
             connection._close(*self._farewell)
-        context = self._context.copy()
+        context = connection._context
+        del connection._context  # whoever goes on working for the connection keeps it
         result = context.run(self._handler, connection)
         if type(result) is CoroutineType or inspect.isawaitable(result):
             self._start(connection, self._supervise(connection, result), context)
@@ -296,6 +319,9 @@ class Server:
         except Exception:
             connection.logger.exception("connection handler failed")
             code = 1011
+        except GeneratorExit:
+            # The loop went away with this task, and with the connection.
+            raise
         except BaseException:
             if connection._state == State.OPEN:
                 connection._close(1001, "")
