@@ -20,8 +20,10 @@ from .errors import (
 from .handshake import Request, Response
 from .headers import Headers
 from .limits import Limits
+from .reconnecting import ReconnectingWebSocket
 from .server import Server, ServerConnection
 from .serving import serve, unix_serve
+from .status import LinkStatus
 from .tls import TLS
 
 __all__ = [
@@ -38,7 +40,9 @@ __all__ = [
     "Headers",
     "LimitExceeded",
     "Limits",
+    "LinkStatus",
     "ProtocolError",
+    "ReconnectingWebSocket",
     "Request",
     "Response",
     "Server",

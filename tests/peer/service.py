@@ -1,0 +1,90 @@
+"""A server of ours for clients that come back."""
+
+from __future__ import annotations
+
+import contextlib
+
+import everwire
+
+from .timing import eventually
+
+__all__ = ["Service"]
+
+
+class Service:
+    """A server on a port of its own, which can be stopped and started again, and knows who was connected.
+
+    Attributes:
+        connections: every connection that there was.
+        most: how many of them there were at once.
+        received: every message of every connection.
+        requests: every request, refused ones included.
+        greeting: what it says to everybody first.
+        refusals: status and fields of the next answers; then everybody gets in.
+    """
+
+    def __init__(self) -> None:
+        self.connections: list[everwire.ServerConnection] = []
+        self.received: list[str | bytes] = []
+        self.requests: list[everwire.Request] = []
+        self.greeting: str | None = None
+        self.refusals: list[tuple[int, dict[str, str]]] = []
+        self.most = self._now = 0
+        self._port = 0
+        self._server: everwire.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Where to connect to."""
+        return f"ws://127.0.0.1:{self._port}/"
+
+    @property
+    def last(self) -> everwire.ServerConnection:
+        """The newest connection."""
+        return self.connections[-1]
+
+    async def start(self) -> None:
+        """Listen: on a free port the first time, then on the same."""
+        self._server = await everwire.serve(self.handle, "127.0.0.1", self._port, process_request=self._judge)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Close every connection with 1001, and listen no more."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+            self._server = None
+
+    async def connected(self, count: int) -> everwire.ServerConnection:
+        """Wait for a connection, by its number from 1."""
+        await eventually(lambda: len(self.connections) >= count)
+        return self.connections[count - 1]
+
+    def _judge(self, ws: everwire.ServerConnection, request: everwire.Request) -> everwire.Response | None:
+        self.requests.append(request)
+        if not self.refusals:
+            return None
+        status, headers = self.refusals.pop(0)
+        response = ws.respond(status, "no\n")
+        response.headers.update(headers)
+        return response
+
+    async def handle(self, ws: everwire.ServerConnection) -> None:
+        """What happens to a connection."""
+        self.connections.append(ws)
+        self._now += 1
+        self.most = max(self.most, self._now)
+        try:
+            if self.greeting is not None:
+                await ws.send(self.greeting)
+            with contextlib.suppress(everwire.ConnectionClosed):
+                async for message in ws:
+                    self.received.append(message)
+            await ws.wait_closed()
+        finally:
+            self._now -= 1
