@@ -8,9 +8,10 @@ import urllib.request
 
 from .errors import UsageError
 
-__all__ = ["Proxy", "parse_proxy", "proxy_for"]
+__all__ = ["SCHEMES", "Proxy", "join", "parse_proxy", "proxy_for"]
 
-_PORTS = {"http": 80, "https": 443, "socks5h": 1080, "socks5": 1080, "socks4a": 1080, "socks4": 1080}
+SCHEMES = {"http": 80, "https": 443, "socks5h": 1080, "socks5": 1080, "socks4a": 1080, "socks4": 1080}
+"""The kinds of proxies, and their usual ports."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,15 +62,15 @@ def parse_proxy(url: str) -> Proxy:
     except ValueError as error:
         raise UsageError(f"not the URL of a proxy: {error}") from None
     shown = urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    if parts.scheme not in _PORTS:
-        raise UsageError(f"{shown!r} is not the URL of a proxy: it begins with {', '.join(_PORTS)}, and ://")
+    if parts.scheme not in SCHEMES:
+        raise UsageError(f"{shown!r} is not the URL of a proxy: it begins with {', '.join(SCHEMES)}, and ://")
     if not host or any(character <= " " for character in host):
         raise UsageError(f"{shown!r} names no host")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise UsageError(f"{shown!r} has more than a host and a port, which means nothing to a proxy")
     if username is not None and password is None:
         raise UsageError(f"{shown!r} has a user but no password")
-    return Proxy(parts.scheme, host, port or _PORTS[parts.scheme], username, password)
+    return Proxy(parts.scheme, host, port or SCHEMES[parts.scheme], username, password)
 
 
 def _idna(host: str) -> str:

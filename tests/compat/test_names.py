@@ -38,6 +38,7 @@ MODULES = [
     "exceptions",
     "frames",
     "http11",
+    "proxy",
     "typing",
     "uri",
 ]
@@ -330,7 +331,13 @@ async def test_a_unix_socket_is_served(tmp_path):
         (lambda: unix_connect("path", sock=socket.socket), ValueError, "path and sock can not be specified"),
         (lambda: connect("ws://localhost/", ssl=ssl.SSLContext), ValueError, "incompatible with a ws:// URI"),
         (lambda: connect("wss://localhost/", ssl=None), ValueError, "incompatible with a wss:// URI"),
-        (lambda: connect("ws://localhost/", proxy="http://proxy/"), everwire.UsageError, "proxies are not offered"),
+        (
+            lambda: connect("ws://localhost/", proxy="ftp://proxy"),
+            exceptions.InvalidProxy,
+            "scheme ftp isn't supported",
+        ),
+        (lambda: connect("ws://localhost/", proxy="http://proxy", proxy_ssl=True), ValueError, "an http:// proxy"),
+        (lambda: connect("ws://localhost/", proxy="https://proxy", proxy_ssl=None), ValueError, "an https:// proxy"),
         (lambda: connect("ws://localhost/", extensions=[object()]), everwire.UsageError, "no extension but"),
         (lambda: serve(echo, "localhost", 0, max_size=(None, 1000)), everwire.UsageError, "not fragments"),
     ],

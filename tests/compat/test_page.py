@@ -36,6 +36,7 @@ MODULES = [
     "websockets.frames",
     "websockets.http11",
     "websockets.protocol",
+    "websockets.proxy",
     "websockets.typing",
     "websockets.uri",
 ]

@@ -39,10 +39,10 @@ def process_exception(error: Exception) -> Exception | None:
     """Whether another attempt may succeed: ``None`` to make one, an exception to be raised if not.
 
     Errors of the network and of time are transient, as is a server that hangs up during the handshake, or answers 500, 502, 503
-    or 504. Everything else is final.
+    or 504. Everything else is final, what a proxy answers included.
     """
     if isinstance(error, OSError):  # TimeoutError is one
         return None
-    if isinstance(error, HandshakeFailed) and (error.status in _TRANSIENT or isinstance(error.__cause__, EOFError)):
-        return None
+    if isinstance(error, HandshakeFailed) and error.proxy is None:
+        return None if error.status in _TRANSIENT or isinstance(error.__cause__, EOFError) else error
     return error

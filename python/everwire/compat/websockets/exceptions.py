@@ -101,25 +101,27 @@ class TooManyHeaders(SecurityError):
     """Never raised, likewise."""
 
 
-class InvalidProxy(EverwireError):
-    """Never raised: proxies are not offered yet."""
+class InvalidProxy(UsageError):
+    """The URL of a proxy is none, or of a kind that is not offered; its text has no password."""
 
     def __init__(self, proxy: str, msg: str) -> None:
-        super().__init__(f"{proxy} isn't a valid proxy: {msg}")
+        user, at, place = proxy.rpartition("@")
+        shown = f"{user.partition('://')[0]}://{place}" if at else proxy
+        super().__init__(f"{shown} isn't a valid proxy: {msg}")
         self.proxy = proxy
         self.msg = msg
 
 
 class ProxyError(InvalidHandshake):
-    """Never raised, likewise."""
+    """A proxy did not let us through."""
 
 
 class InvalidProxyMessage(ProxyError):
-    """Never raised, likewise."""
+    """What an HTTP proxy sent is no HTTP response."""
 
 
 class InvalidProxyStatus(ProxyError):
-    """Never raised, likewise."""
+    """An HTTP proxy answered with a status that is not of success."""
 
     response: Response
 

@@ -13,17 +13,18 @@ _INERT = frozenset(
     {
         "all_errors",
         "flags",
-        "happy_eyeballs_delay",
         "interleave",
         "keep_alive",
         "proto",
+        "proxy_ssl_handshake_timeout",
+        "proxy_ssl_shutdown_timeout",
         "reuse_address",
         "ssl_handshake_timeout",
         "ssl_shutdown_timeout",
     }
 )
-"""Arguments of ``loop.create_server()`` and ``loop.create_connection()`` that change nothing here: addresses are always reused
-and tried in order; the opening and closing timeouts hold for TLS too."""
+"""Arguments of ``loop.create_server()`` and ``loop.create_connection()`` that change nothing here: addresses are always reused,
+and families tried in turn; the opening and closing timeouts hold for TLS too."""
 
 
 def without_inert(options: dict[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,17 @@ from .... import dialer as core
 from ....errors import HandshakeFailed, ProtocolError, UsageError
 from ....headers import HeadersLike
 from ..client import backoff, process_exception
-from ..exceptions import InvalidMessage, InvalidStatus, SecurityError
+from ..exceptions import (
+    InvalidMessage,
+    InvalidProxyMessage,
+    InvalidProxyStatus,
+    InvalidStatus,
+    ProxyError,
+    SecurityError,
+)
 from ..extensions.permessage_deflate import deflate_of
 from ..http11 import USER_AGENT
+from ..proxy import get_proxy, parse_proxy
 from ..typing import LoggerLike, Origin, Subprotocol
 from ..uri import parse_uri
 from .arguments import check_subprotocols, message_limit, without_inert
@@ -33,11 +41,13 @@ class connect(core.connect):  # noqa: N801 - used as a function
     Any other argument of :class:`everwire.connect` may be given.
 
     Args:
-        proxy: only ``None``, and ``True`` for a client without one: proxies are not offered yet, the environment is not looked at.
+        proxy: ``True`` for that of the environment, ``None`` for none, or a URL; without effect with a Unix socket or ``sock``.
 
     Raises:
         InvalidURI: the URL is none.
-        InvalidHandshake: the server did not agree: :exc:`InvalidStatus`, :exc:`InvalidMessage`, :exc:`SecurityError` and others.
+        InvalidProxy: that of the proxy is none.
+        InvalidHandshake: the server did not agree: :exc:`InvalidStatus`, :exc:`InvalidMessage`, :exc:`SecurityError` and others;
+            or the proxy: :exc:`ProxyError`.
         TimeoutError: it took longer than ``open_timeout``.
         OSError: no connection could be made; with TLS an :exc:`ssl.SSLError`.
         ValueError: the arguments do not fit together.
@@ -75,8 +85,14 @@ class connect(core.connect):  # noqa: N801 - used as a function
             raise ValueError("ssl argument is incompatible with a ws:// URI")
         if secure and options.get("ssl", True) is None:
             raise ValueError("ssl=None is incompatible with a wss:// URI")
+        if unix or options.get("sock") is not None:
+            proxy = None
         if isinstance(proxy, str):
-            raise UsageError("proxies are not offered yet: connect without one, proxy=None")
+            scheme = parse_proxy(proxy).scheme
+            if scheme == "https" and options.get("proxy_ssl", True) is None:
+                raise ValueError("proxy_ssl=None is incompatible with an https:// proxy")
+            if scheme != "https" and options.get("proxy_ssl") is not None:
+                raise ValueError(f"proxy_ssl argument is incompatible with an {scheme}:// proxy")
         check_subprotocols(subprotocols)
         super().__init__(
             uri,
@@ -85,6 +101,7 @@ class connect(core.connect):  # noqa: N801 - used as a function
             compression=deflate_of(extensions, compression),
             additional_headers=additional_headers,
             user_agent_header=user_agent_header,
+            proxy=proxy,
             process_exception=process_exception,
             reconnect_delays=reconnect_delays,
             open_timeout=open_timeout,
@@ -106,6 +123,10 @@ class connect(core.connect):  # noqa: N801 - used as a function
         def __aiter__(self) -> AsyncIterator[ClientConnection]: ...
 
     async def _open(self) -> core.ClientConnection:
+        if self._route.proxy is True and not self._route.is_given:
+            of_the_environment = get_proxy(parse_uri(self.uri))
+            if of_the_environment is not None:
+                parse_proxy(of_the_environment)
         try:
             return await super()._open()
         except HandshakeFailed as error:
@@ -113,6 +134,8 @@ class connect(core.connect):  # noqa: N801 - used as a function
         except UsageError as error:
             if isinstance(error.__cause__, HandshakeFailed):  # a redirect that cannot be followed from here
                 raise ValueError(str(error)) from error.__cause__
+            if isinstance(error.__cause__, ImportError):
+                raise ImportError(str(error)) from error.__cause__
             raise
 
 
@@ -129,6 +152,8 @@ def unix_connect(path: str | os.PathLike[str] | None = None, uri: str | None = N
 
 def _translated(error: HandshakeFailed) -> Exception:
     """The same failure under that package's finer name, if it has one."""
+    if error.proxy is not None:
+        return _of_a_proxy(error, error.proxy)
     if isinstance(error.__cause__, ssl_module.SSLError):
         is_about_trust = str(error).startswith("the server's certificate")
         kind = ssl_module.SSLCertVerificationError if is_about_trust else ssl_module.SSLError
@@ -140,3 +165,15 @@ def _translated(error: HandshakeFailed) -> Exception:
     if error.response is not None and error.response.status_code != 101:
         return InvalidStatus(error.response)
     return error
+
+
+def _of_a_proxy(error: HandshakeFailed, proxy: str) -> ProxyError:
+    failure: ProxyError
+    if error.response is not None:
+        failure = InvalidProxyStatus(error.response)
+    elif proxy.startswith("socks"):
+        failure = ProxyError("failed to connect to SOCKS proxy")
+    else:
+        failure = InvalidProxyMessage("did not receive a valid HTTP response from proxy")
+    failure.proxy = proxy
+    return failure
