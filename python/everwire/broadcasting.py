@@ -7,7 +7,7 @@ from typing import cast
 
 from .connection import BytesLike, Connection
 from .errors import LimitExceeded, UsageError
-from .shards import shard_of
+from .shards import living_shard, shard_of
 
 __all__ = ["broadcast"]
 
@@ -41,7 +41,8 @@ def broadcast(
         if not isinstance(message, str | BytesLike):  # wrong without receivers too
             raise TypeError(f"data must be str or bytes, not {type(message).__name__}")
         return
-    missed = cast(list[Connection], shard_of(first._loop).broadcast(receivers, message, text)[1])
+    shard = living_shard(first._loop) or shard_of(first._loop)
+    missed = cast(list[Connection], shard.broadcast(receivers, message, text)[1])
     if missed and raise_exceptions:
         raise ExceptionGroup("skipped broadcast", [_reason(connection) for connection in missed])
     for connection in missed:

@@ -104,7 +104,7 @@ async def test_a_call_from_another_thread_is_a_mistake_and_does_nothing(line, ca
         assert isinstance(error, everwire.UsageError)
         await client.send("goes on")
         assert await server.recv() == "goes on"
-        await server.send("both ways")
+        everwire.broadcast([server], "both ways")
         assert await client.recv() == "both ways"
 
 
