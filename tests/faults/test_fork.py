@@ -223,7 +223,7 @@ CHILDREN = {
 
 @pytest.mark.parametrize("child", CHILDREN)
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_a_child_that(loop, child):
+def test_a_parent_goes_on_beside_a_child_that(loop, child):
     assert run(PROGRAM + textwrap.dedent(CHILDREN[child]) + END, loop, child) == ["the parent went on"]
 
 
