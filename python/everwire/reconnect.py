@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import ssl
 
 from .errors import ConnectionClosed, HandshakeFailed
 
@@ -57,15 +58,20 @@ FAMILY_VERDICTS: dict[int, Verdict] = {
 _TRANSIENT = {408, 425, 429}
 _PERMANENT = {501, 505}
 """Not implemented, and HTTP version not supported: of all statuses from 500 these do not change by waiting."""
+_SOCKS_TRANSIENT = {1, 3, 4, 5, 6, 91}
+"""What a SOCKS proxy says if it cannot reach the server (RFC 1928 §6; 91 is SOCKS 4's only word for failure)."""
 
 
 def verdict(error: Exception) -> Verdict:
     """What to do about a connection that ended with this error, or was not made because of it.
 
-    The network's errors, time that ran out, and a server that hangs up in the handshake are tried again. A refusal is judged by its
-    HTTP status: 408, 425, 429 and from 500 on, but for 501 and 505, are tried again. The end of a connection is judged by the close
-    code of whoever closed first. Everything else is final.
+    The network's errors, time that ran out, and a server that hangs up in the handshake are tried again; a certificate that is not
+    trusted is not. A refusal is judged by its HTTP status: 408, 425, 429 and from 500 on, but for 501 and 505, are tried again. The
+    end of a connection is judged by the close code of whoever closed first. A proxy is judged as a server is, and by whether it
+    reached the server. Everything else is final.
     """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Verdict.STOP
     if isinstance(error, OSError):  # TimeoutError is one
         return Verdict.BACKOFF
     if isinstance(error, ConnectionClosed):
@@ -75,6 +81,8 @@ def verdict(error: Exception) -> Verdict:
             return Verdict.BACKOFF
         status = error.status
         if status is not None and (status in _TRANSIENT or (status >= 500 and status not in _PERMANENT)):
+            return Verdict.BACKOFF
+        if error.proxy is not None and getattr(error.__cause__, "error_code", None) in _SOCKS_TRANSIENT:
             return Verdict.BACKOFF
     return Verdict.STOP
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 import everwire
@@ -21,6 +22,7 @@ class Service:
         requests: every request, refused ones included.
         greeting: what it says to everybody first.
         refusals: status and fields of the next answers; then everybody gets in.
+        tasks: what tests have to keep until the end.
     """
 
     def __init__(self) -> None:
@@ -30,6 +32,7 @@ class Service:
         self.greeting: str | None = None
         self.refusals: list[tuple[int, dict[str, str]]] = []
         self.most = self._now = 0
+        self.tasks: set[asyncio.Task[None]] = set()
         self._port = 0
         self._server: everwire.Server | None = None
 
