@@ -20,7 +20,7 @@ FLOORS = (
     {"ending", "head", "highlight", "input", "notice", "opening", "record", "screen"},
     {"display", "failure", "slash"},
     {"output", "prompt"},
-    {"pipe"},
+    {"conversation", "pipe"},
     {"session"},
     {"connect"},
     {"command"},

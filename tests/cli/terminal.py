@@ -12,6 +12,7 @@ import struct
 import sys
 import termios
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 __all__ = ["Terminal"]
 
@@ -67,12 +68,23 @@ class Terminal:
         os.write(self._master, text.encode())
 
     async def see(self, text: str, since: int = 0) -> int:
-        """Wait until it appears; returns where behind it the text goes on."""
-        async with asyncio.timeout(PATIENCE):
-            while (at := self.text.find(text, since)) < 0:
-                self._changed.clear()
-                await self._changed.wait()
+        """Wait until it appears; returns where behind it the text goes on.
+
+        Raises:
+            AssertionError: it does not.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while (at := self.text.find(text, since)) < 0:
+                    await self.change()
+        except TimeoutError:
+            raise AssertionError(f"{text!r} never appeared in {self.text[since:]!r}") from None
         return at + len(text)
+
+    async def change(self) -> None:
+        """Wait until something is written."""
+        self._changed.clear()
+        await self._changed.wait()
 
     async def ready(self) -> int:
         """Wait until it can be typed."""
@@ -82,6 +94,11 @@ class Terminal:
         """Wait for the end; returns the exit code."""
         async with asyncio.timeout(PATIENCE):
             return await self._process.wait()
+
+    @property
+    def modes(self) -> list[Any]:
+        """The modes of the terminal, such as whether it echoes."""
+        return termios.tcgetattr(self._master)
 
     @property
     def pid(self) -> int:

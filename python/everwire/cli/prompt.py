@@ -1,189 +1,109 @@
-"""A conversation: a line to type into, and above it what was said."""
+"""The line at the foot of the terminal that is typed into, and what appears above it."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import datetime
 import functools
-from collections.abc import Coroutine
-from typing import Any
+import sys
+from contextlib import AbstractContextManager
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.input.vt100 import Vt100Input
 
-from ..connection import Connection
-from ..errors import ConnectionClosed, EverwireError
-from . import slash
-from .display import message
-from .ending import Ending, close, ended
-from .escaping import escaped
 from .exit import Exit
 from .history import History
-from .screen import columns, show
+from .screen import show
 from .style import STYLE, Fragments, color_depth
 
 __all__ = ["Prompt"]
 
 WAITING = 256
-"""How many lines wait for the terminal before nothing more is received."""
+"""How many pieces of output wait for the terminal before who says more has to wait."""
 
 
 class Prompt:
-    """Asks for lines, sends them, and shows what comes, until one of both sides ends it."""
+    """Takes lines and shows what is said, at the same time.
 
-    def __init__(self, connection: Connection, history: History, *, has_times: bool) -> None:
-        """Prepare for a connection.
+    Attributes:
+        lines: what was typed; mark each as done when it is dealt with.
+    """
+
+    def __init__(self, history: History) -> None:
+        """Prepare; nothing is drawn before :meth:`ask`.
 
         Args:
-            connection: whom to talk to.
             history: of lines.
-            has_times: whether to show the time of every message.
         """
-        self._connection = connection
-        self._has_times = has_times
-        self._waiting: asyncio.Queue[Fragments] = asyncio.Queue(WAITING)
-        self._round_trip = ""
-        self._pings: set[asyncio.Task[None]] = set()
-        self._wanted = 1000
+        self.lines: asyncio.Queue[str] = asyncio.Queue()
+        self._output: asyncio.Queue[Fragments] = asyncio.Queue(WAITING)
+        self._aside = ""
         self._session: PromptSession[str] = PromptSession(
             [("class:prompt", "> ")],
+            input=_Keyboard(sys.stdin),
             history=history,
             enable_history_search=True,
+            enable_suspend=True,
             erase_when_done=True,
+            interrupt_exception=_Interrupted,
+            rprompt=lambda: [("class:faint", self._aside)],
             style=STYLE,
             color_depth=color_depth(),
-            rprompt=lambda: [("class:faint", self._round_trip)],
-            interrupt_exception=_Interrupted,
-            enable_suspend=True,
         )
-        if history.trouble:
-            self._waiting.put_nowait([("class:notice", f"History is not kept: {escaped(history.trouble)}")])
+        # One line after the other is taken without leaving the prompt, which would lose keys in between.
+        self._session.default_buffer.accept_handler = self._accept
 
-    async def run(self) -> Exit:
-        """Talk until the end, and close the connection.
-
-        Raises:
-            asyncio.CancelledError: it was cancelled; the connection is closed all the same.
-        """
-        showing = asyncio.ensure_future(self._show())
-        receiving = asyncio.ensure_future(self._receive())
-        asking = asyncio.ensure_future(self._ask())
-        code: Exit | None = None
+    async def ask(self) -> Exit:
+        """Take lines until Ctrl-D (:attr:`Exit.ENDED`) or Ctrl-C (:attr:`Exit.INTERRUPTED`)."""
         try:
-            await asyncio.wait((receiving, asking), return_when=asyncio.FIRST_COMPLETED)
-            if asking.done():
-                code = asking.result()
-        finally:
-            await _cancel(asking, receiving, *self._pings)
-            closed = await self._end()
-            await self._waiting.join()
-            await _cancel(showing)
-        ending = Ending(closed, self._wanted)
-        show([("class:notice" if ending.exit is Exit.ENDED else "class:failure", ending.text)])
-        return ending.exit if code is None else code
+            await self._session.prompt_async()
+        except EOFError:
+            return Exit.ENDED
+        except _Interrupted:
+            return Exit.INTERRUPTED
+        raise AssertionError("the prompt takes lines without ending")
 
-    async def _ask(self) -> Exit | None:
-        """Ask for lines; returns the exit code that they ask for, or ``None`` if it depends on the end."""
+    async def say(self, fragments: Fragments) -> None:
+        """Show something above the line soon; waits while much waits to be shown."""
+        await self._output.put(fragments)
+
+    def put_aside(self, text: str) -> None:
+        """Show something short at the right edge, in place of what was there."""
+        self._aside = text
+        self._session.app.invalidate()
+
+    async def show(self) -> None:
+        """Show what is said, for ever; all that waits at once, as drawing the line again takes time."""
         while True:
-            try:
-                line = await self._session.prompt_async()
-            except EOFError:
-                return None
-            except _Interrupted:
-                return Exit.INTERRUPTED
-            if not line:
-                continue
-            try:
-                await self._obey(slash.parse(line))
-            except ConnectionClosed:
-                return None  # the end is shown when all that came before it was
-            except (EverwireError, OSError, ValueError) as error:
-                await self._say("class:failure", escaped(str(error)))
-            if self._connection.close_code is not None:
-                return None
+            waiting = [await self._output.get()]
+            while not self._output.empty():
+                waiting.append(self._output.get_nowait())
+            await run_in_terminal(functools.partial(_show_all, waiting))
+            for _ in waiting:
+                self._output.task_done()
 
-    async def _obey(self, wish: slash.Text | slash.Binary | slash.Ping | slash.Close | slash.Help) -> None:
-        match wish:
-            case slash.Text(data) | slash.Binary(data):
-                await self._connection.send(data)
-                await self._tell("sent", data)
-            case slash.Ping(every):
-                await self._stop_pinging()
-                if every != 0:
-                    self._start(self._ping_once() if every is None else self._ping_often(every))
-            case slash.Close(code, reason):
-                self._wanted = code
-                await self._connection.close(code, reason)
-            case slash.Help():
-                await self._say("class:notice", slash.HELP)
+    async def flush(self) -> None:
+        """Wait until all that was said is shown."""
+        await self._output.join()
 
-    async def _receive(self) -> None:
-        with contextlib.suppress(ConnectionClosed):  # the end is shown by who waits for this
-            while True:
-                await self._tell("received", await self._connection.recv())
-
-    async def _tell(self, direction: str, data: str | bytes) -> None:
-        time = datetime.datetime.now().astimezone() if self._has_times else None
-        await self._waiting.put(message(direction, data, columns(), time))
-
-    async def _say(self, style: str, text: str) -> None:
-        await self._waiting.put([(style, text)])
-
-    async def _show(self) -> None:
-        """Show what waits, above the line that is being typed; all at once, as drawing that line takes time."""
-        while True:
-            lines = [await self._waiting.get()]
-            while not self._waiting.empty():
-                lines.append(self._waiting.get_nowait())
-            await run_in_terminal(functools.partial(_show_all, lines))
-            for _ in lines:
-                self._waiting.task_done()
-
-    async def _ping_once(self) -> None:
-        pong = await self._connection.ping()
-        await self._say("class:notice", f"pong after {_milliseconds(await pong)}")
-
-    async def _ping_often(self, every: float) -> None:
-        """Keep the last round trip at the right edge."""
-        while True:
-            pong = await self._connection.ping()
-            self._round_trip = "…"
-            self._session.app.invalidate()
-            self._round_trip = _milliseconds(await pong)
-            self._session.app.invalidate()
-            await asyncio.sleep(every)
-
-    async def _stop_pinging(self) -> None:
-        await _cancel(*self._pings)
-        self._round_trip = ""
-
-    def _start(self, pinging: Coroutine[None, None, None]) -> None:
-        task = asyncio.ensure_future(pinging)
-        self._pings.add(task)
-        task.add_done_callback(self._pings.discard)
-
-    async def _end(self) -> ConnectionClosed:
-        if self._connection.close_code is not None:
-            return await ended(self._connection)
-        return await close(self._connection)
+    def _accept(self, buffer: Buffer) -> bool:
+        if buffer.text:
+            self.lines.put_nowait(buffer.text)
+        return False
 
 
-def _show_all(lines: list[Fragments]) -> None:
-    for line in lines:
-        show(line)
+class _Keyboard(Vt100Input):
+    """Keys, of which none is lost or shown twice while output is written: that is no reason to leave raw mode."""
+
+    def cooked_mode(self) -> AbstractContextManager[None]:
+        return self.raw_mode()
 
 
 class _Interrupted(Exception):
     """Ctrl-C."""
 
 
-def _milliseconds(seconds: float) -> str:
-    return f"{1000 * seconds:.3g} ms"
-
-
-async def _cancel(*tasks: asyncio.Future[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    # How they end matters to nobody any more.
-    await asyncio.gather(*tasks, return_exceptions=True)
+def _show_all(waiting: list[Fragments]) -> None:
+    for fragments in waiting:
+        show(fragments)

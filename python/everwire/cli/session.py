@@ -10,6 +10,7 @@ from typing import Any
 
 from ..dialer import ClientConnection
 from ..errors import EverwireError, HandshakeFailed
+from .conversation import Conversation
 from .escaping import escaped
 from .exit import Exit
 from .failure import Failure
@@ -74,7 +75,7 @@ class Session:
         self._show_heads(None)
         if self._pipe is not None:
             return await self._pipe.run(connection)
-        return await Prompt(connection, History(history_path()), has_times=self._has_times).run()
+        return await self._converse(connection)
 
     async def _open(self) -> ClientConnection:
         destination = self._opening.destination
@@ -88,6 +89,12 @@ class Session:
             f"Connected in {1000 * (time.perf_counter() - begin):.0f} ms{agreed}. /help lists commands, Ctrl-D ends."
         )
         return connection
+
+    async def _converse(self, connection: ClientConnection) -> Exit:
+        history = History(history_path())
+        if history.trouble:
+            self._say(f"History is not kept: {escaped(history.trouble)}")
+        return await Conversation(Prompt(history), has_times=self._has_times).run(connection)
 
     def _create(self, *arguments: Any) -> ClientConnection:
         self._connection = ClientConnection(*arguments)

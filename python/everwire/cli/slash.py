@@ -8,7 +8,7 @@ import math
 from ..errors import UsageError
 from .input import read_bytes
 
-__all__ = ["HELP", "Binary", "Close", "Help", "Ping", "Text", "parse"]
+__all__ = ["HELP", "Binary", "Close", "Help", "Ping", "Text", "Wish", "parse"]
 
 HELP = """\
 /ping            measure the round trip
@@ -54,7 +54,11 @@ class Help:
     """Show what there is."""
 
 
-def parse(line: str) -> Text | Binary | Ping | Close | Help:
+Wish = Text | Binary | Ping | Close | Help
+"""What a line can ask for."""
+
+
+def parse(line: str) -> Wish:
     """What a line asks for.
 
     Raises:
