@@ -253,7 +253,9 @@ class connect:  # noqa: N801 - used as a function
         last: HandshakeFailed | None = None
         for _ in range(REDIRECTS):
             try:
-                return await self._handshake(target, await self._route.open(target.address))
+                # Files that cannot be used are told before anything is sent.
+                tls = self._tls._for_client() if target.address.secure and isinstance(self._tls, TLS) else None
+                return await self._handshake(target, await self._route.open(target.address), tls)
             except HandshakeFailed as refused:
                 further = target.follow(refused, self._route.tied_to)
                 if further is None:
@@ -263,7 +265,7 @@ class connect:  # noqa: N801 - used as a function
                 target, last = further, refused
         raise HandshakeFailed(f"more than {REDIRECTS} redirects", None if last is None else last.response) from last
 
-    async def _handshake(self, target: Target, tunnel: Tunnel) -> ClientConnection:
+    async def _handshake(self, target: Target, tunnel: Tunnel, tls: _core.ClientTLS | None) -> ClientConnection:
         loop = asyncio.get_running_loop()
         sock, relay, address = tunnel.sock, tunnel.relay, target.address
         connection: ClientConnection | None = None
@@ -281,7 +283,6 @@ class connect:  # noqa: N801 - used as a function
                 attach = functools.partial(_attach, shard, connection, settings, offer)
                 await start_tls(sock, Outside(shard, attach), self._tls, name)
             else:
-                tls = self._tls._for_client() if address.secure and isinstance(self._tls, TLS) else None
                 shard.connect(connection, sock.detach(), settings, connection, *offer, tls, name)
             connection._local = local
             await connection._opening
