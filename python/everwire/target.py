@@ -82,12 +82,12 @@ class Target:
         if "Location" not in response.headers:
             return None
         # A fragment is for whoever shows a page (RFC 9110 §10.2.2).
-        uri = urllib.parse.urldefrag(urllib.parse.urljoin(self.uri, response.headers.get_all("Location")[0])).url
-        scheme, colon, rest = uri.partition(":")
-        uri = _SCHEMES.get(scheme.lower(), scheme) + colon + rest
         try:
+            uri = urllib.parse.urldefrag(urllib.parse.urljoin(self.uri, response.headers.get_all("Location")[0])).url
+            scheme, colon, rest = uri.partition(":")
+            uri = _SCHEMES.get(scheme.lower(), scheme) + colon + rest
             address = parse_url(uri)
-        except UsageError as error:
+        except (UsageError, ValueError) as error:
             raise HandshakeFailed(f"cannot follow redirect: {error}", response) from refused
         if self.address.secure and not address.secure:
             raise HandshakeFailed(f"cannot follow redirect to non-secure URI {uri}", response) from refused

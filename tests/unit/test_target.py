@@ -70,7 +70,10 @@ class TestWhere:
         with pytest.raises(HandshakeFailed, match="non-secure"):
             Target.parse("wss://a/", Headers()).follow(refused(location), None)
 
-    @pytest.mark.parametrize("location", ["ftp://a/", "file:///etc/passwd", "javascript:alert(1)", "ws://a:b/"])
+    @pytest.mark.parametrize(
+        "location",
+        ["ftp://a/", "file:///etc/passwd", "javascript:alert(1)", "ws://a:b/", "ws://[::1", "//[", "ws://u@a/"],
+    )
     def test_what_is_no_websocket_is_not_followed(self, location: str) -> None:
         with pytest.raises(HandshakeFailed, match="cannot follow redirect"):
             Target.parse("ws://a/", Headers()).follow(refused(location), None)
