@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from peer import frames
 from peer.client import RawClient
+from peer.connecting import ConnectProxy
 from peer.http import Head
 from peer.server import RawServer, answer
 from peer.timing import MS
@@ -172,3 +173,41 @@ async def test_no_heartbeat_is_sent_with_ping_interval_0(command: Command) -> No
         await command.run("connect", f"{server.url}never", "--ping-interval", "0", "--wait", f"{500 * MS}")
     assert frames.PING in got["GET /often HTTP/1.1"]
     assert got["GET /never HTTP/1.1"] == []
+
+
+async def test_a_proxy_is_gone_through(command: Command, echo: str) -> None:
+    async with ConnectProxy() as proxy:
+        outcome = await command.run("connect", echo, "--proxy", proxy.url(), "--send", "x", "--count", "1")
+        assert (outcome.code, outcome.lines, len(proxy.asked)) == (0, ["x"], 1)
+
+
+async def test_the_proxy_of_the_environment_is_gone_through_unless_none_is_wanted(command: Command, echo: str) -> None:
+    async with ConnectProxy() as proxy:
+        command.environment["ws_proxy"] = proxy.url()
+        assert (await command.run("connect", echo, "--send", "x", "--count", "1")).code == 0
+        assert len(proxy.asked) == 1
+        assert (await command.run("connect", echo, "--send", "x", "--count", "1", "--proxy", "none")).code == 0
+        assert len(proxy.asked) == 1
+
+
+async def test_a_proxy_that_refuses_is_3_and_its_password_is_not_shown(command: Command, echo: str) -> None:
+    async with ConnectProxy(credentials="user:right") as proxy:
+        outcome = await command.run("connect", echo, "--proxy", proxy.url("user:s3cret@"), "-v")
+        assert outcome.code == 3
+        said, body = outcome.err.splitlines()[-2:]
+        assert said.startswith(f"everwire: cannot connect to {echo}: the proxy {proxy.url()} answered 407 Proxy Auth")
+        assert body == "  who, you?"
+        assert "s3cret" not in outcome.err
+
+
+async def test_a_proxy_that_is_not_there_is_3_and_is_named(command: Command, echo: str) -> None:
+    outcome = await command.run("connect", echo, "--proxy", "http://host.invalid:3128")
+    assert outcome.code == 3
+    assert "there is no host host.invalid, the proxy: " in outcome.err
+
+
+async def test_what_is_no_proxy_is_refused(command: Command, echo: str) -> None:
+    outcome = await command.run("connect", echo, "--proxy", "ftp://user:s3cret@host")
+    assert outcome.code == 2
+    assert "is not the URL of a proxy" in outcome.err
+    assert "s3cret" not in outcome.err

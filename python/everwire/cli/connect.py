@@ -33,8 +33,6 @@ Exit codes:
     3  no connection could be made
     4  the server refused, or does not speak WebSocket
   130  Ctrl-C
-
-More: docs/howto/command-line.md
 """
 
 
@@ -86,6 +84,11 @@ More: docs/howto/command-line.md
 @click.option("--key", type=FILE, metavar="FILE", help="Its private key (PEM), if it is not in the same file.")
 @click.option(
     "--insecure", is_flag=True, help="Trust anybody: whoever sits on the path can read and change everything."
+)
+@click.option(
+    "--proxy",
+    metavar="URL|none",
+    help="Go through this proxy, as http://host:port or socks5h://host:port; by default that of the environment.",
 )
 @click.option(
     "--timeout",
@@ -156,6 +159,7 @@ def _session(ctx: click.Context, url: str, options: dict[str, Any]) -> Session:
         cacert=options["cacert"],
         cert=options["cert"],
         key=options["key"],
+        proxy=options["proxy"],
     )
     pipe = None if _is_conversation(options) else _pipe(options)
     if opening.insecure:

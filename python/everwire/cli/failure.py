@@ -26,7 +26,6 @@ _HINTS = {
     403: "it does not let you in: try --token, or --origin with the address of its own pages",
     404: "is the path right?",
     405: "is the path right? Nothing there takes WebSockets",
-    407: "a proxy on the way wants to know who you are",
     426: "it wants another protocol than WebSocket, or another version of it",
     429: "too many attempts: wait a while",
     502: "the proxy in front of the server cannot reach it",
@@ -52,26 +51,35 @@ class Failure:
         self.body = [] if response is None else list(_body(response))
 
     def _explain(self, error: Exception) -> tuple[Exit, str]:
-        address = self._opening.destination.address
         match error:
             case HandshakeFailed():
                 return self._refused(error)
             case UsageError() | ValueError():
                 return Exit.USAGE, escaped(str(error))
             case socket.gaierror():
-                text = f"there is no host {escaped(address.host)}: is the name right, is the network up?"
+                host, _, what = self._end()
+                text = f"there is no host {host}{what and ', the proxy'}: is the name right, is the network up?"
             case ConnectionRefusedError():
-                text = f"nothing listens on {escaped(address.host)} port {address.port}: is the server running?"
+                host, port, what = self._end()
+                text = f"nothing listens on {host} port {port}: is the {what or 'server'} running?"
             case TimeoutError():
                 text = f"no connection within {self._opening.timeout:g} s: is the address right? --timeout waits longer"
             case _:
-                text = escaped(str(error))
+                text = escaped(error.strerror or str(error) if isinstance(error, OSError) else str(error))
         return Exit.UNREACHABLE, f"cannot connect to {self._where}: {text}"
+
+    def _end(self) -> tuple[str, int, str]:
+        """What was to be reached from here, and ``"proxy"`` if that is one."""
+        proxy = self._opening.way
+        end = proxy or self._opening.destination.address
+        return escaped(end.host), end.port, "proxy" if proxy else ""
 
     def _refused(self, error: HandshakeFailed) -> tuple[Exit, str]:
         text = escaped(shortened(str(error), 2 * LINE))
         if isinstance(error.__cause__, ssl.SSLError):
             return Exit.UNREACHABLE, f"cannot connect to {self._where}: {self._tls(text)}"
+        if error.proxy is not None:
+            return Exit.UNREACHABLE, f"cannot connect to {self._where}: {text}"
         if error.response is None or error.response.status_code == 101:
             return Exit.REFUSED, f"{self._where} did not take a WebSocket: {text}{self._plain_hint()}"
         return Exit.REFUSED, self._status(error.response)

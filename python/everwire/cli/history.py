@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterable
@@ -17,10 +18,18 @@ KEPT = 1000
 
 
 def history_path() -> Path:
-    """Where it is: ``everwire/history`` in ``$XDG_STATE_HOME``, which is ``~/.local/state`` by default."""
+    """Where it is: ``everwire/history`` in ``$XDG_STATE_HOME``, which is ``~/.local/state`` by default.
+
+    Raises:
+        OSError: the user has no home.
+    """
     state = Path(os.environ.get("XDG_STATE_HOME", ""))
     # The XDG base directory specification ignores relative paths.
-    return (state if state.is_absolute() else Path.home() / ".local" / "state") / "everwire" / "history"
+    if not state.is_absolute():
+        state = Path(os.path.expanduser("~/.local/state"))
+    if not state.is_absolute():
+        raise FileNotFoundError(errno.ENOENT, "there is no home directory")
+    return state / "everwire" / "history"
 
 
 class History(PromptHistory):
@@ -30,11 +39,16 @@ class History(PromptHistory):
         trouble: why lines are only kept in memory, if so.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None = None) -> None:
+        """Open the file, and make it if it is not there.
+
+        Args:
+            path: of the file, if not the usual one.
+        """
         super().__init__()
-        self._path = path
         self.trouble = ""
         try:
+            self._path = path = path or history_path()
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(self._open())
             path.chmod(0o600)

@@ -9,10 +9,14 @@ from typing import Any
 from ..dialer import ClientConnection, connect
 from ..errors import UsageError
 from ..limits import Limits
+from ..proxy import Proxy, parse_proxy, proxy_for
 from ..tls import TLS
 from .destination import Destination
 
 __all__ = ["Opening"]
+
+DIRECT = "none"
+"""In place of a proxy: go without."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,7 @@ class Opening:
         cacert: PEM file of whom to trust instead of the system's roots.
         cert: PEM file of our own certificate.
         key: PEM file of its key, if that is another one.
+        proxy: the URL of a proxy, or ``"none"``; by default that of the environment, if it has one.
     """
 
     destination: Destination
@@ -48,6 +53,18 @@ class Opening:
     cacert: str | None = None
     cert: str | None = None
     key: str | None = None
+    proxy: str | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def way(self) -> Proxy | None:
+        """The proxy that it goes through, if any.
+
+        Raises:
+            UsageError: its URL is none.
+        """
+        address = self.destination.address
+        url = self.proxy or proxy_for(address.host, address.port, address.secure)
+        return None if url is None or url == DIRECT else parse_proxy(url)
 
     def connect(self, create_connection: Callable[..., ClientConnection]) -> connect:
         """Open it.
@@ -71,6 +88,7 @@ class Opening:
             ping_interval=self.ping_interval or None,
             compression="deflate" if self.is_compressed else None,
             max_size=self.max_size,
+            proxy=None if self.proxy == DIRECT else self.proxy or True,
             create_connection=create_connection,
             **self._tls(),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import urllib.parse
 from pathlib import Path
@@ -20,7 +21,8 @@ def read_token(given: str) -> str:
         OSError: the file cannot be read.
         ValueError: there is no token, or it cannot stand in a field; the text does not hold it.
     """
-    token = Path(given[1:]).expanduser().read_text(encoding="utf-8").strip() if given.startswith("@") else given
+    # As Latin-1 anything can be read; what cannot stand in a field is found below.
+    token = Path(os.path.expanduser(given[1:])).read_text("latin-1").strip() if given.startswith("@") else given
     if not token:
         raise ValueError("the token is empty")
     if not re.fullmatch(r"[\x21-\x7e]+", token):

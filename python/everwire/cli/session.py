@@ -15,7 +15,7 @@ from .escaping import escaped
 from .exit import Exit
 from .failure import Failure
 from .head import heads
-from .history import History, history_path
+from .history import History
 from .notice import notice, plain
 from .opening import Opening
 from .pipe import Pipe
@@ -91,7 +91,7 @@ class Session:
         return connection
 
     async def _converse(self, connection: ClientConnection) -> Exit:
-        history = History(history_path())
+        history = History()
         if history.trouble:
             self._say(f"History is not kept: {escaped(history.trouble)}")
         return await Conversation(Prompt(history), has_times=self._has_times).run(connection)

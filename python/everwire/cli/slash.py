@@ -15,6 +15,7 @@ HELP = """\
 /ping 5          measure it every 5 seconds, shown at the right; /ping off ends that
 /binary 48 69    send bytes; /binary @file sends those of a file
 /close 4000 bye  close with a code and a reason; both may be left out
+/help            show this
 //text           send a text that begins with a slash
 Up, Ctrl-R       lines of before, the last first; find one
 Ctrl-D, Ctrl-C   close and end"""
