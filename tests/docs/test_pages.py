@@ -1,4 +1,4 @@
-"""The pages: their Python runs, the verbs that they name exist.
+"""The pages: their Python runs, their JavaScript can be read, the verbs that they name exist.
 
 A block that is fenced as ``python`` is a program, and is run by ``program.py``. One behind ``<!-- fragment -->`` is a
 part of
@@ -66,3 +66,22 @@ def test_the_verbs_of_make_exist(page: Path) -> None:
 
 def test_there_are_pages_with_programs() -> None:
     assert blocks(fragments=False)
+
+
+def test_every_block_is_of_a_kind_that_is_tested() -> None:
+    fences = re.compile(r"^( *)```(\w*)\n.*?^ *```$", re.DOTALL | re.MULTILINE)
+    found = {fence.groups() for page in PAGES for fence in fences.finditer(page.read_text())}
+    text = ["", "text", "sh", "console"]
+    # What is for a proxy is what tests/interop runs the proxy with.
+    assert found <= {("", language) for language in ("python", "js", "nginx", "haproxy", *text)}
+
+
+def test_javascript_can_be_read(tmp_path: Path) -> None:
+    texts = [page.read_text() for page in PAGES]
+    parts = [part for text in texts for part in re.findall(r"^```js\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)]
+    assert parts
+    for number, part in enumerate(parts):
+        program = tmp_path / f"{number}.mjs"
+        program.write_text(part)
+        run = subprocess.run(["node", "--check", program], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        assert run.returncode == 0, run.stderr
