@@ -55,26 +55,31 @@ http {
     map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
     server {
         listen %(address)s%(tls)s;
-        location / {
-            proxy_pass http://127.0.0.1:%(port)d;
-            proxy_http_version 1.1;
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header Connection $connection_upgrade;
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_set_header Forwarded "for=$remote_addr;proto=$scheme";
-            proxy_buffering off;
-            proxy_read_timeout 90s;
-            proxy_send_timeout 90s;
-        }
+        %(location)s
     }
+}
+"""
+LOCATION = """
+location / {
+    proxy_pass http://127.0.0.1:%(port)d;
+    proxy_http_version 1.1;
+    proxy_set_header Upgrade $http_upgrade;
+    proxy_set_header Connection $connection_upgrade;
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header Forwarded "for=$remote_addr;proto=$scheme";
+    proxy_buffering off;
+    proxy_read_timeout 90s;
+    proxy_send_timeout 90s;
 }
 """
 
 
 @contextlib.asynccontextmanager
-async def nginx(port: int, folder: Path, *, host: str = "127.0.0.1", tls: bool = False) -> AsyncIterator[Proxy]:
+async def nginx(
+    port: int, folder: Path, *, host: str = "127.0.0.1", tls: bool = False, location: str = LOCATION
+) -> AsyncIterator[Proxy]:
     """nginx before the server at a port of loopback; it may end TLS."""
     program = need("nginx", "apt-get install -y nginx-light")
     listening = _listen(host)
@@ -83,7 +88,7 @@ async def nginx(port: int, folder: Path, *, host: str = "127.0.0.1", tls: bool =
         certificate, key = identity().write(folder)
         options = f" ssl; ssl_certificate {certificate}; ssl_certificate_key {key}"
     proxy = Proxy(listening, tls)
-    configuration = NGINX % {"address": proxy.address, "tls": options, "port": port}
+    configuration = NGINX % {"address": proxy.address, "tls": options, "location": location % {"port": port}}
     # How nginx hands its sockets over to a new version of itself.
     environment = os.environ | {"NGINX": f"{listening.fileno()};"}
     path = folder / "nginx.conf"
@@ -110,6 +115,9 @@ frontend outside
     bind fd@%(descriptor)d%(tls)s
     option forwardfor
     default_backend inside
+%(backend)s
+"""
+BACKEND = """
 backend inside
     option httpchk GET /readyz
     server everwire 127.0.0.1:%(port)d check inter 100 %(send)s
@@ -118,7 +126,13 @@ backend inside
 
 @contextlib.asynccontextmanager
 async def haproxy(
-    port: int, folder: Path, *, host: str = "127.0.0.1", tls: bool = False, proxy_protocol: bool = False
+    port: int,
+    folder: Path,
+    *,
+    host: str = "127.0.0.1",
+    tls: bool = False,
+    proxy_protocol: bool = False,
+    backend: str = BACKEND,
 ) -> AsyncIterator[Proxy]:
     """HAProxy before the server at a port of loopback; it may end TLS, and tell addresses by PROXY v2."""
     program = need("haproxy", "apt-get install -y haproxy")
@@ -130,7 +144,8 @@ async def haproxy(
         options = f" ssl crt {both}"
     send = "send-proxy-v2 check-send-proxy" if proxy_protocol else ""
     path = folder / "haproxy.cfg"
-    path.write_text(HAPROXY % {"descriptor": listening.fileno(), "tls": options, "port": port, "send": send})
+    inside = backend % {"port": port, "send": send}
+    path.write_text(HAPROXY % {"descriptor": listening.fileno(), "tls": options, "backend": inside})
     proxy = Proxy(listening, tls)
     async with _running([program, "-db", "-f", str(path)], listening, folder, dict(os.environ)):
         yield proxy

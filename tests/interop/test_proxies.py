@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http
+import re
 import socket
 import urllib.parse
 from collections.abc import Callable
@@ -160,6 +161,37 @@ async def test_address_and_port_are_the_clients_own_by_proxy_v2(tmp_path: Path) 
         assert tuple((await seen(served)).remote_address[:2]) == tuple(ws.local_address[:2])
         assert ws.local_address[0] == CLIENT
         await check_every_size(ws.send, ws.recv)
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "proxy.md"
+
+
+def on_the_page(kind: str, *changes: tuple[str, str]) -> str:
+    """A configuration of the page on proxies, with what a test changes in it."""
+    found = re.search(rf"^```{kind}\n(.*?)^```$", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
+    assert found
+    text = found[1].replace("%", "%%")
+    for there, here in (("127.0.0.1:8765", "127.0.0.1:%(port)d"), *changes):
+        assert there in text
+        text = text.replace(there, here)
+    return text
+
+
+@pytest.mark.parametrize("kind", PROXIES)
+async def test_the_configuration_on_the_page_works(kind: str, tmp_path: Path) -> None:
+    configured: dict[str, Any] = {
+        "nginx": lambda: {"location": on_the_page("nginx", ("location /live ", "location / "))},
+        "haproxy": lambda: {
+            "backend": on_the_page("haproxy", ("backend live", "backend inside"), ("/health", "/readyz"))
+        },
+    }[kind]()
+    async with (
+        ours(process_request=answer_checks, origins=["https://chat.example.com"], **TRUSTING) as served,
+        PROXIES[kind](served.port, tmp_path, **configured) as front,
+        everwire.connect(front.url("/echo"), local_addr=(CLIENT, 0), origin="https://chat.example.com") as ws,
+    ):
+        await check_every_size(ws.send, ws.recv)
+        assert (await seen(served)).remote_address[0] == CLIENT
 
 
 def has_ipv6() -> bool:
