@@ -276,7 +276,7 @@ class connect:  # noqa: N801 - used as a function
             connection._opening = loop.create_future()
             shard = shard_of(loop)
             offer = (address.authority, address.target, target.fields)
-            name = self._server_hostname or address.host
+            name = self._server_hostname or address.name
             is_same = target.subprotocols == self._target.subprotocols
             settings = self._settings if is_same else self._settings_for(target)
             if address.secure and isinstance(self._tls, ssl_module.SSLContext):

@@ -7,6 +7,7 @@ import urllib.parse
 import urllib.request
 
 from .errors import UsageError
+from .url import FORBIDDEN
 
 __all__ = ["SCHEMES", "Proxy", "join", "parse_proxy", "proxy_for"]
 
@@ -64,7 +65,7 @@ def parse_proxy(url: str) -> Proxy:
     shown = urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     if parts.scheme not in SCHEMES:
         raise UsageError(f"{shown!r} is not the URL of a proxy: it begins with {', '.join(SCHEMES)}, and ://")
-    if not host or any(character <= " " for character in host):
+    if not host or (":" not in host and FORBIDDEN.search(host)):
         raise UsageError(f"{shown!r} names no host")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise UsageError(f"{shown!r} has more than a host and a port, which means nothing to a proxy")

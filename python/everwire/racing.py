@@ -112,6 +112,8 @@ async def _look_up(host: str | None, port: int, family: int) -> list[Found]:
         infos = await loop.getaddrinfo(host or None, port, family=family, type=socket.SOCK_STREAM, flags=flags)
     except socket.gaierror as error:
         raise socket.gaierror(error.errno, f"cannot look up {host}: {error.strerror}") from None
+    except UnicodeError as error:  # how a part of a name that is empty or too long comes out
+        raise socket.gaierror(socket.EAI_NONAME, f"cannot look up {host}: {error}") from None
     return [(kind, address) for kind, _, _, _, address in infos]
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import urllib.parse
 
 from .errors import UsageError
 
-__all__ = ["Address", "parse_url"]
+__all__ = ["FORBIDDEN", "Address", "parse_url"]
+
+FORBIDDEN = re.compile(r"[\x00-\x20\x7f#%/:<>?@\[\\\]^|]")
+"""What no host has (URL Standard, forbidden domain code points)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +40,14 @@ class Address:
         return self.secure, self.host, self.port
 
     @property
+    def name(self) -> str:
+        """The host as others know it: without the zone of an IPv6 address, which is one of our interfaces (RFC 6874 §4)."""
+        return self.host.partition("%")[0]
+
+    @property
     def authority(self) -> str:
         """Host and port as the ``Host`` field has them: without the scheme's own port."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = f"[{self.name}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 
 
@@ -62,8 +71,12 @@ def parse_url(url: str) -> Address:
     if parts.username is not None and parts.password is None:
         raise UsageError(f"{url!r} has a user but no password")
     host = parts.hostname
-    if not host.isascii():
-        host = host.encode("idna").decode()
+    try:
+        host = host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError as error:
+        raise UsageError(f"{url!r} names no host: {error}") from None
+    if ":" not in host and FORBIDDEN.search(host):
+        raise UsageError(f"{url!r} names no host: {host!r} has a character that no name has")
     target = urllib.parse.quote(parts.path or "/", safe="/%:=&?~#+!$,;'@()*[]")
     if parts.query:
         target += "?" + urllib.parse.quote(parts.query, safe="/%:=&?~+!$,;'@()*[]")

@@ -22,8 +22,8 @@ PACKAGE = ROOT / "python" / "everwire"
 FLOORS = (
     {"_core", "asyncio_tls", "close", "compression", "limits", "racing"},
     {"errors", "relay", "shards", "tls"},
-    {"backlog", "backoff", "headers", "listening", "origins", "parts", "proxy", "reconnect", "settings", "status", "url"},
-    {"handshake", "target"},
+    {"backlog", "backoff", "headers", "listening", "origins", "parts", "reconnect", "settings", "status", "url"},
+    {"handshake", "proxy", "target"},
     {"authentication", "connection", "tunnel"},
     {"broadcasting", "outside", "route"},
     {"dialer", "server"},

@@ -231,6 +231,11 @@ class TestDial:
         with pytest.raises(socket.gaierror, match="cannot look up nowhere: Name or service not known"):
             await dial("nowhere", 80)
 
+    @pytest.mark.parametrize("name", ["a..b", "a" * 64])
+    async def test_what_can_be_no_name_is_one_that_is_not_known(self, name: str) -> None:
+        with pytest.raises(socket.gaierror, match="cannot look up"):
+            await dial(name, 80)
+
     async def test_our_own_name_without_an_address_of_the_family(self, names: Any, tried: Any) -> None:
         names |= {"server": [(V6, "a6")], "us": [(V4, "127.0.0.1")]}
         with pytest.raises(OSError, match="a6: local_addr has no address of this family"):

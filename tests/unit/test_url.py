@@ -1,0 +1,85 @@
+"""URLs of WebSockets (RFC 6455 §3, and what the URL Standard says of hosts)."""
+
+from __future__ import annotations
+
+import pytest
+
+from everwire import UsageError
+from everwire.url import Address, parse_url
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("ws://Server.Test", Address(False, "server.test", 80, "/")),
+        ("wss://server.test", Address(True, "server.test", 443, "/")),
+        ("WSS://server.test:8443/a?b=c", Address(True, "server.test", 8443, "/a?b=c")),
+        ("ws://[::1]:1/", Address(False, "::1", 1, "/")),
+        ("ws://[fe80::1%eth0]/", Address(False, "fe80::1%eth0", 80, "/")),
+        ("ws://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.test/", Address(False, "xn--bcher-kva.test", 80, "/")),
+        ("ws://a_b.test/", Address(False, "a_b.test", 80, "/")),
+        ("ws://h/\N{SNOWMAN} x?\N{SNOWMAN}", Address(False, "h", 80, "/%E2%98%83%20x?%E2%98%83")),
+        ("ws://h/%2f?a=%26", Address(False, "h", 80, "/%2f?a=%26")),
+        ("ws://u%40:p%3a@h/", Address(False, "h", 80, "/", "u@", "p:")),
+        ("ws://u:@h/", Address(False, "h", 80, "/", "u", "")),
+    ],
+)
+def test_what_is_one(url: str, address: Address) -> None:
+    assert parse_url(url) == address
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "server.test",
+        "/path",
+        "http://h/",
+        "ws:h",
+        "ws://",
+        "ws:///path",
+        "ws://:80/",
+        "ws://h/#fragment",
+        "ws://h/#",
+        "ws://h:port/",
+        "ws://h:65536/",
+        "ws://h:-1/",
+        "ws://[::1/",
+        "ws://user@h/",
+        "ws://a b/",
+        "ws://a<b/",
+        "ws://a\\b/",
+        "ws://a|b/",
+        "ws://%00/",
+        "ws://\x7f/",
+        "ws://\u2028/",
+        "ws://..\N{LATIN SMALL LETTER E WITH ACUTE}/",
+        f"ws://{'a' * 64}\N{LATIN SMALL LETTER E WITH ACUTE}/",
+    ],
+)
+def test_what_is_none(url: str) -> None:
+    with pytest.raises(UsageError):
+        parse_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "authority"),
+    [
+        ("ws://h", "h"),
+        ("ws://h:80", "h"),
+        ("wss://h:443", "h"),
+        ("ws://h:443", "h:443"),
+        ("wss://h:80", "h:80"),
+        ("ws://[::1]", "[::1]"),
+        ("wss://[::1]:8443", "[::1]:8443"),
+        ("ws://[fe80::1%eth0]:8080", "[fe80::1]:8080"),
+    ],
+)
+def test_the_host_field_has_no_port_of_the_scheme_and_no_zone_of_ours(url: str, authority: str) -> None:
+    assert parse_url(url).authority == authority
+
+
+def test_an_origin_is_scheme_host_and_port() -> None:
+    assert parse_url("ws://H/a").origin == parse_url("ws://h:80/b?c").origin
+    for other in ("wss://h/", "ws://i/", "ws://h:81/"):
+        assert parse_url(other).origin != parse_url("ws://h/").origin
