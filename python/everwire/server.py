@@ -35,6 +35,9 @@ ProcessResponse = Callable[["ServerConnection", Request, Response], Awaitable[Re
 SelectSubprotocol = Callable[["ServerConnection", Sequence[str]], str | None]
 
 
+_FAILED = "Failed to open a WebSocket connection.\nSee server log for more information.\n"
+
+
 class ServerConnection(Connection):
     """A connection that a :class:`Server` accepted.
 
@@ -281,7 +284,12 @@ class Server:
         return connection
 
     def _request(self, connection: ServerConnection) -> None:
-        self._start(connection, self._decide(connection), connection._context)
+        try:
+            self._start(connection, self._decide(connection), connection._context)
+        except Exception:
+            # No task, no decision.
+            self._answer(connection, plain_response(500, _FAILED), None)
+            raise
 
     def _opened(self, connection: ServerConnection) -> None:
         self._connections.add(connection)
@@ -357,8 +365,13 @@ class Server:
             self._answer(connection, response, subprotocol)
         except Exception:
             connection.logger.exception("%s failed", hook)
-            text = "Failed to open a WebSocket connection.\nSee server log for more information.\n"
-            self._answer(connection, plain_response(500, text), None)
+            self._answer(connection, plain_response(500, _FAILED), None)
+        except GeneratorExit:
+            # The loop went away with this task, and with the connection.
+            raise
+        except BaseException:
+            self._answer(connection, plain_response(503, "The server is shutting down.\n"), None)
+            raise
         finally:
             if self.handlers.get(connection) is asyncio.current_task():
                 del self.handlers[connection]

@@ -222,11 +222,12 @@ class TestOwnFactory:
 
         loop.set_task_factory(factory)
         hooks = {"process_request": process_request} if has_hook else {}
-        async with line.serve(greet_and_echo, open_timeout=1000 * MS, **hooks) as server:
+        async with line.serve(greet_and_echo, **hooks) as server:
             is_failing = True
             if has_hook:
-                with pytest.raises(everwire.HandshakeFailed):
+                with pytest.raises(everwire.HandshakeFailed) as raised:
                     await line.connect(server)
+                assert raised.value.status == 500
             else:
                 client = await line.connect(server)
                 await client.wait_closed()
