@@ -22,7 +22,15 @@ def logged() -> Iterator[tuple[str, str]]:
                     ),
                     args=[ast.Constant(value=str(text)), *_],
                 ) if level in LEVELS:
-                    yield LEVELS[level], re.sub(r"%[.\d]*[sdrf]", "…", text)
+                    yield LEVELS[level], filled_in(text)
+    for path in (ROOT / "crates" / "everwire-python" / "src").glob("*.rs"):
+        calls = r'let text = "([^"]+)";\s+logger.call_method1\(intern!\(py, "(\w+)"\)'
+        for text, level in re.findall(calls, path.read_text(encoding="utf-8")):
+            yield LEVELS[level], filled_in(text)
+
+
+def filled_in(text: str) -> str:
+    return re.sub(r"%[.\d]*[sdrf]", "…", text)
 
 
 def test_every_line_that_is_logged_is_on_the_page() -> None:
