@@ -90,6 +90,12 @@ class Terminal:
         """Wait until it can be typed."""
         return await self.see("> ")
 
+    def vanish(self) -> None:
+        """Close the window; nothing can be seen or typed any more."""
+        asyncio.get_running_loop().remove_reader(self._master)
+        os.close(self._master)
+        self._master = os.open(os.devnull, os.O_RDWR)
+
     async def code(self) -> int:
         """Wait for the end; returns the exit code."""
         async with asyncio.timeout(PATIENCE):

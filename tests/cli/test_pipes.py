@@ -179,6 +179,40 @@ async def test_messages_are_received_no_faster_than_they_are_read(command: Comma
     assert [int(line) for line in outcome.lines] == list(range(total))
 
 
+async def test_no_message_is_cut_when_the_time_is_over(command: Command, serve: Serve) -> None:
+    sent = asyncio.Event()
+
+    async def handler(connection: everwire.ServerConnection) -> None:
+        await connection.send("x" * 500_000)
+        sent.set()
+        await connection.wait_closed()
+
+    process = await command.start("connect", await serve(handler), "--wait", "0.2")
+    assert process.stdin is not None
+    process.stdin.close()
+    async with asyncio.timeout(10):
+        await sent.wait()
+    await asyncio.sleep(600 * MS)  # its time is over, and the message does not fit into the pipe
+    outcome = await finish(process)
+    assert (outcome.code, outcome.out) == (0, b"x" * 500_000 + b"\n")
+
+
+async def test_pings_are_answered_while_nobody_reads_the_output(command: Command, serve: Serve) -> None:
+    alive = asyncio.Event()
+
+    async def handler(connection: everwire.ServerConnection) -> None:
+        for _ in range(3):  # more than the pipe takes, and less than it may hold back
+            await connection.send("x" * 100_000)
+        for _ in range(5):
+            await (await connection.ping())
+        alive.set()
+
+    process = await command.start("connect", await serve(handler))
+    async with asyncio.timeout(10):
+        await alive.wait()
+    assert (await finish(process)).code == 0
+
+
 async def test_a_reader_that_goes_away_ends_it_quietly(command: Command, serve: Serve) -> None:
     closed = asyncio.Event()
 

@@ -370,6 +370,61 @@ async def test_a_signal_closes_and_leaves_the_terminal_as_it_was(
     await eventually(lambda: codes == [1000])
 
 
+async def test_a_terminal_that_goes_away_ends_it(command: Command, serve: Serve) -> None:
+    closed = asyncio.Event()
+
+    async def handler(connection: everwire.ServerConnection) -> None:
+        while True:
+            try:
+                await connection.send("still there?")
+                await asyncio.sleep(20 * MS)
+            except everwire.ConnectionClosed:
+                closed.set()
+                return
+
+    async with command.terminal("connect", await serve(handler)) as terminal:
+        await terminal.see("< still there?\n")
+        terminal.vanish()
+        assert await terminal.code() != 0
+        async with asyncio.timeout(5):
+            await closed.wait()
+
+
+async def test_lines_that_were_typed_are_sent_before_ctrl_d_counts(command: Command, serve: Serve) -> None:
+    got: list[Any] = []
+
+    async def handler(connection: everwire.ServerConnection) -> None:
+        got.extend([message async for message in connection])
+
+    async with command.terminal("connect", await serve(handler)) as terminal:
+        await terminal.ready()
+        terminal.type("".join(f"{number}{ENTER}" for number in range(20)) + CTRL_D)
+        assert await terminal.code() == 0
+    await eventually(lambda: got == [str(number) for number in range(20)])
+
+
+async def test_lines_that_are_pasted_are_one_message(command: Command, serve: Serve) -> None:
+    got: list[Any] = []
+
+    async def handler(connection: everwire.ServerConnection) -> None:
+        got.extend([message async for message in connection])
+
+    async with command.terminal("connect", await serve(handler)) as terminal:
+        await terminal.ready()
+        terminal.type(f'\x1b[200~{{"a":\n1}}\x1b[201~{ENTER}{CTRL_D}')
+        assert await terminal.code() == 0
+    await eventually(lambda: got == ['{"a":\n1}'])
+
+
+async def test_a_dumb_terminal_is_enough(command: Command, echo: str) -> None:
+    async with command.terminal("connect", echo, TERM="dumb") as terminal:
+        await terminal.ready()
+        terminal.type(f"hello{ENTER}")
+        await terminal.see("< hello\n")
+        terminal.type(CTRL_D)
+        assert await terminal.code() == 0
+
+
 async def test_without_a_prompt_messages_look_the_same_on_a_terminal(command: Command, serve: Serve) -> None:
     async def handler(connection: everwire.ServerConnection) -> None:
         await connection.send('{"a":1}')

@@ -41,6 +41,7 @@ class Conversation:
 
         Raises:
             asyncio.CancelledError: it was cancelled; the connection is closed all the same.
+            OSError: the terminal has gone; likewise.
         """
         showing = asyncio.ensure_future(self._prompt.show())
         receiving = asyncio.ensure_future(self._receive(connection))
@@ -48,18 +49,22 @@ class Conversation:
         asking = asyncio.ensure_future(self._prompt.ask())
         code = Exit.ENDED
         try:
-            await asyncio.wait((receiving, asking), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((receiving, asking, showing), return_when=asyncio.FIRST_COMPLETED)
             if asking.done():
                 code = asking.result()
                 if code is Exit.ENDED:
                     # What was typed is sent before the end.
                     sent = asyncio.ensure_future(self._prompt.lines.join())
-                    await asyncio.wait((receiving, sent), return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait((receiving, sent, showing), return_when=asyncio.FIRST_COMPLETED)
                     sent.cancel()
         finally:
             await _cancel(asking, receiving, obeying, *self._pings)
             closed = await (close(connection) if connection.close_code is None else ended(connection))
-            await self._prompt.flush()
+            shown = asyncio.ensure_future(self._prompt.flush())
+            await asyncio.wait((shown, showing), return_when=asyncio.FIRST_COMPLETED)
+            shown.cancel()
+            if showing.done():
+                showing.result()
             await _cancel(showing)
         ending = Ending(closed, self._wanted)
         show([("class:notice" if ending.exit is Exit.ENDED else "class:failure", ending.text)])

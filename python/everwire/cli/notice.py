@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from .escaping import escaped
@@ -16,5 +17,7 @@ def notice(text: str) -> None:
 
 def plain(text: str) -> None:
     """Write a line as it is, but for what could control a terminal."""
-    if sys.stderr is not None:
-        print(escaped(text), file=sys.stderr, flush=True)
+    # If standard error has gone, there is nobody left to tell.
+    with contextlib.suppress(OSError):
+        if sys.stderr is not None:
+            print(escaped(text), file=sys.stderr, flush=True)

@@ -94,7 +94,11 @@ class Session:
         history = History()
         if history.trouble:
             self._say(f"History is not kept: {escaped(history.trouble)}")
-        return await Conversation(Prompt(history), has_times=self._has_times).run(connection)
+        try:
+            return await Conversation(Prompt(history), has_times=self._has_times).run(connection)
+        except OSError as error:
+            notice(f"cannot go on: {error}")
+            return Exit.LOST
 
     def _create(self, *arguments: Any) -> ClientConnection:
         self._connection = ClientConnection(*arguments)
