@@ -48,6 +48,12 @@ class Wire:
         scheme = "wss" if self.secure else "ws"
         return everwire.connect(f"{scheme}://127.0.0.1:{port}/", ssl=tls, **options)
 
+    def reconnecting(self, port: int, **options: Any) -> everwire.ReconnectingWebSocket:
+        """A client that comes back to a port of loopback."""
+        tls = everwire.TLS(trust=authority().pem) if self.secure else None
+        scheme = "wss" if self.secure else "ws"
+        return everwire.ReconnectingWebSocket(f"{scheme}://127.0.0.1:{port}/", ssl=tls, **options)
+
     @contextlib.asynccontextmanager
     async def link(
         self, *, serve: dict[str, Any] | None = None, delay: float = 0.0, piece: int | None = None, **options: Any

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -400,6 +401,11 @@ class TestSending:
         await ws.close()
 
 
+def _eager(loop: Any, coroutine: Any, *, eager_start: Any = True, **options: Any) -> asyncio.Task[Any]:
+    """``asyncio.eager_task_factory``, whatever else a loop says: uvloop says ``eager_start=None``, Python 3.14 knows it."""
+    return asyncio.Task(coroutine, loop=loop, eager_start=True, **options)
+
+
 async def _deaf(connection: everwire.ServerConnection) -> None:
     await connection.wait_closed()
 
@@ -760,3 +766,45 @@ class TestCommands:
         with pytest.raises(everwire.ConnectionClosedError):
             await ws.recv()
         await eventually(lambda: service.last.close_code == 1006)
+
+    async def test_reconnecting_from_within_a_callback(self, service: Service) -> None:
+        def impatient(status: LinkStatus) -> None:
+            if status.state == "waiting":
+                ws.reconnect()
+
+        ws = client(service, on_state=impatient, reconnect_delays=never)
+        async with ws:
+            service.last.abort()
+            await service.connected(2)
+            await reached(ws, "open")
+
+    @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in Python 3.12")
+    async def test_reconnecting_before_the_first_await_of_an_eager_task(self, service: Service) -> None:
+        asyncio.get_running_loop().set_task_factory(_eager)
+        asked: list[int] = []
+
+        async def token() -> str:
+            asked.append(1)
+            if len(asked) == 1:
+                ws.reconnect()
+                await asyncio.Event().wait()
+            return "token"
+
+        ws = client(service, token=token)
+        async with asyncio.timeout(5000 * MS), ws:
+            assert ws.state == "open"
+        assert len(asked) == 2
+
+    @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in Python 3.12")
+    async def test_all_of_it_with_eager_tasks(self, service: Service) -> None:
+        asyncio.get_running_loop().set_task_factory(_eager)
+        async with client(service) as ws:
+            receiving = asyncio.ensure_future(ws.recv())
+            for number in range(2, 5):
+                service.last.abort()
+                await service.connected(number)
+                await ws.wait_open()
+            await (await ws.send("here"))
+            await service.last.send("there")
+            assert await receiving == "there"
+            await eventually(lambda: service.received == ["here"])

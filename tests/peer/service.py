@@ -69,6 +69,8 @@ class Service:
         return self.connections[count - 1]
 
     def _judge(self, ws: everwire.ServerConnection, request: everwire.Request) -> everwire.Response | None:
+        if request.path == "/readyz":  # what load balancers ask
+            return ws.respond(200, "ready\n")
         self.requests.append(request)
         if not self.refusals:
             return None
