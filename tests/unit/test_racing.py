@@ -44,6 +44,9 @@ class Course:
         try:
             return await self.ends[name]
         except asyncio.CancelledError:
+            # Closing what was begun may take a while.
+            for _ in range(5):
+                await asyncio.sleep(0)
             self.cancelled.append(name)
             raise
 
