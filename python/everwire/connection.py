@@ -122,7 +122,8 @@ class Connection(_core.Connection):
             descriptor = self._fileno()
             if descriptor is not None:
                 with socket.socket(fileno=os.dup(descriptor)) as own:
-                    self._local = own.getsockname()
+                    name = own.getsockname()
+                self._local = name[:2] if isinstance(name, tuple) else name  # IPv6 has four
         return self._local
 
     @property

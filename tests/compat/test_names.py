@@ -233,11 +233,18 @@ async def test_field_values_are_read_as_utf_8_if_they_are():
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
-async def test_the_remote_address_is_a_pair_with_ipv6_too():
-    async with serve(echo, "::1", 0) as server:
+async def test_addresses_are_pairs_with_ipv6_too():
+    ours = asyncio.Queue()
+
+    async def handler(connection):
+        ours.put_nowait((connection.local_address, connection.remote_address))
+
+    async with serve(handler, "::1", 0) as server:
         host, port = server.sockets[0].getsockname()[:2]
         async with connect(f"ws://[{host}]:{port}/") as client:
             assert client.remote_address == (host, port)
+            assert await ours.get() == (client.remote_address, client.local_address)
+            assert len(client.local_address) == 2
 
 
 async def test_loggers_have_their_names(caplog):
