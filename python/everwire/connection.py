@@ -122,9 +122,8 @@ class Connection(_core.Connection):
             descriptor = self._fileno()
             if descriptor is not None:
                 with socket.socket(fileno=os.dup(descriptor)) as own:
-                    name = own.getsockname()
-                self._local = name[:2] if isinstance(name, tuple) else name  # IPv6 has four
-        return self._local
+                    self._local = own.getsockname()
+        return self._local[:2] if isinstance(self._local, tuple) else self._local  # IPv6 has four
 
     @property
     def latency(self) -> float:
