@@ -174,21 +174,46 @@ async def test_every_attribute_that_is_not_there_is_on_the_page() -> None:
                 assert names(missing) == theirs[kind] - ours[kind], kind
 
 
-@pytest.mark.parametrize("kind", ["ServerConnection", "ClientConnection"])
-def test_methods_take_what_they_take_there(kind: str) -> None:
-    side = kind.removesuffix("Connection").lower()
-    theirs = getattr(importlib.import_module(f"websockets.asyncio.{side}"), kind)
-    ours = getattr(importlib.import_module(f"everwire.compat.websockets.asyncio.{side}"), kind)
+@pytest.mark.parametrize(
+    ("module", "kind", "least"),
+    [
+        ("asyncio.server", "ServerConnection", 8),
+        ("asyncio.client", "ClientConnection", 8),
+        ("asyncio.server", "Server", 3),
+        ("asyncio.router", "Router", 6),
+        ("datastructures", "Headers", 1),
+        ("uri", "WebSocketURI", 0),
+    ],
+)
+def test_methods_take_what_they_take_there(module: str, kind: str, least: int) -> None:
+    theirs = getattr(importlib.import_module(f"websockets.{module}"), kind)
+    ours = getattr(importlib.import_module(f"everwire.compat.websockets.{module}"), kind)
     compared = 0
     for name, method in inspect.getmembers(theirs, inspect.isfunction):
         if not name.startswith("_") and hasattr(ours, name):
-            mine = inspect.signature(getattr(ours, name)).parameters
-            for parameter in inspect.signature(method).parameters.values():
-                if parameter.name != "self":
-                    assert parameter.name in mine, (name, parameter.name)
-                    assert mine[parameter.name].default == parameter.default, (name, parameter.name)
-                    compared += 1
-    assert compared >= 8
+            compared += compare(method, getattr(ours, name), name)
+    assert compared >= least
+
+
+@pytest.mark.parametrize(
+    "name", ["asyncio.server.broadcast", "asyncio.server.basic_auth", "asyncio.router.route", "uri.parse_uri"]
+)
+def test_functions_take_what_they_take_there(name: str) -> None:
+    module, _, function = name.rpartition(".")
+    theirs = getattr(importlib.import_module(f"websockets.{module}"), function)
+    assert compare(theirs, getattr(importlib.import_module(f"everwire.compat.websockets.{module}"), function), name)
+
+
+def compare(theirs: Any, ours: Any, name: str) -> int:
+    """How many parameters there are, all of them here with the same default."""
+    mine, count = inspect.signature(ours).parameters, 0
+    for parameter in inspect.signature(theirs).parameters.values():
+        if parameter.name != "self" and parameter.kind is not parameter.VAR_POSITIONAL:
+            assert parameter.name in mine or parameter.kind is parameter.VAR_KEYWORD, (name, parameter.name)
+            if parameter.kind is not parameter.VAR_KEYWORD:
+                assert mine[parameter.name].default == parameter.default, (name, parameter.name)
+            count += 1
+    return count
 
 
 # Behavior

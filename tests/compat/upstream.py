@@ -99,7 +99,9 @@ def from_debian(work: Path) -> Path:
 
 
 def run(command: list[str], cwd: Path) -> str:
-    result = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    # Nobody is there to be asked for a password.
+    quiet = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    result = subprocess.run(command, cwd=cwd, env=quiet, capture_output=True, text=True, timeout=120, check=False)
     if result.returncode != 0:
         lines = result.stderr.strip().splitlines() or ["no message"]
         raise Unavailable(f"{command[0]}: {lines[-1]}")
