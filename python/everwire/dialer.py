@@ -85,7 +85,7 @@ class connect:  # noqa: N801 - used as a function
 
     Use it as ``async with connect(url) as ws:``, which closes it in the end, or ``ws = await connect(url)``, or connect again
     whenever the connection is lost: ``async for ws in connect(url):``; :class:`~everwire.ReconnectingWebSocket` is one object that
-    does so by itself. Redirects are followed, at most ten, never from ``wss://`` to ``ws://``, and to another origin without the
+    does so by itself. Redirects are followed, never from ``wss://`` to ``ws://``, and to another origin without the
     credentials of this one.
 
     Args:
@@ -116,6 +116,7 @@ class connect:  # noqa: N801 - used as a function
             ``python-socks``: ``pip install everwire[socks]``.
         proxy_ssl: an :class:`ssl.SSLContext` for an ``https`` proxy; by default the system's roots are trusted.
         proxy_server_hostname: the name that the certificate of an ``https`` proxy must be for, if not that in its URL.
+        max_redirects: how many redirects are followed; 0 makes the first one a :exc:`HandshakeFailed`.
         logger: where to log; ``everwire.client`` by default.
         create_connection: makes the connection: a subclass of :class:`ClientConnection`.
 
@@ -150,6 +151,7 @@ class connect:  # noqa: N801 - used as a function
         proxy: str | bool | None = True,
         proxy_ssl: ssl_module.SSLContext | bool | None = None,
         proxy_server_hostname: str | None = None,
+        max_redirects: int = REDIRECTS,
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
         create_connection: Callable[..., ClientConnection] | None = None,
         limits: Limits | None = None,
@@ -182,6 +184,7 @@ class connect:  # noqa: N801 - used as a function
             proxy_server_hostname=proxy_server_hostname,
             user_agent=user_agent_header,
         )
+        self._max_redirects = max_redirects
         self._process_exception = process_exception
         self._reconnect_delays = reconnect_delays
         self._open_timeout = open_timeout
@@ -250,20 +253,21 @@ class connect:  # noqa: N801 - used as a function
             raise TimeoutError("timed out during opening handshake") from error
 
     async def _follow(self, target: Target) -> ClientConnection:
-        last: HandshakeFailed | None = None
-        for _ in range(REDIRECTS):
+        left = self._max_redirects
+        while True:
             try:
                 # Files that cannot be used are told before anything is sent.
                 tls = self._tls._for_client() if target.address.secure and isinstance(self._tls, TLS) else None
                 return await self._handshake(target, await self._route.open(target.address), tls)
             except HandshakeFailed as refused:
-                further = target.follow(refused, self._route.tied_to)
+                further = target.follow(refused, self._route.tied_to) if self._max_redirects else None
                 if further is None:
                     raise
+                if left == 0:
+                    raise HandshakeFailed(f"more than {self._max_redirects} redirects", refused.response) from refused
                 if self._route.sock is not None:
                     raise UsageError(f"cannot follow redirect to {further.uri} with a preexisting socket") from refused
-                target, last = further, refused
-        raise HandshakeFailed(f"more than {REDIRECTS} redirects", None if last is None else last.response) from last
+                target, left = further, left - 1
 
     async def _handshake(self, target: Target, tunnel: Tunnel, tls: _core.ClientTLS | None) -> ClientConnection:
         loop = asyncio.get_running_loop()

@@ -25,13 +25,13 @@ class Relay:
 
     Attributes:
         sock: the socket; whoever closes it ends the TLS connection.
-        address: our own end of the TLS connection.
+        address: our own end of the TLS connection: host and port.
         peer: the other one.
     """
 
     def __init__(self, sock: socket.socket, outer: _End) -> None:
         self.sock = sock
-        self.address, self.peer = (outer.info(name) for name in ("sockname", "peername"))
+        self.address, self.peer = (outer.info(name)[:2] for name in ("sockname", "peername"))
         self._outer = outer
 
     @classmethod
@@ -72,7 +72,7 @@ class _End(asyncio.Protocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def info(self, name: str) -> Any:
-        return None if self.transport is None else self.transport.get_extra_info(name)
+        return () if self.transport is None else self.transport.get_extra_info(name) or ()
 
     def close_soon(self) -> None:
         if self.transport is not None and self._deadline is None:

@@ -31,7 +31,7 @@ class Route:
     local_addr: tuple[str | None, int] | None = None
     family: int = socket.AF_UNSPEC
     happy_eyeballs_delay: float | None = ATTEMPT_DELAY
-    proxy: str | bool | None = True
+    proxy: str | bool | None = dataclasses.field(default=True, repr=False)
     proxy_ssl: ssl.SSLContext | bool | None = None
     proxy_server_hostname: str | None = None
     user_agent: str | None = None

@@ -15,7 +15,7 @@ from .url import Address, parse_url
 __all__ = ["REDIRECTS", "Target"]
 
 REDIRECTS = 10
-"""How many redirects are followed: two are rare, and a loop must end."""
+"""How many redirects are followed unless the program says otherwise: two are rare, and a loop must end."""
 
 _STATUSES = (300, 301, 302, 303, 307, 308)
 _CREDENTIALS = ("authorization", "cookie", "proxy-authorization")

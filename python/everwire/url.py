@@ -32,7 +32,7 @@ class Address:
     port: int
     target: str
     user: str | None = None
-    password: str | None = None
+    password: str | None = dataclasses.field(default=None, repr=False)
 
     @property
     def origin(self) -> tuple[bool, str, int]:

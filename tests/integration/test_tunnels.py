@@ -18,6 +18,7 @@ from peer.timing import MS, eventually
 import everwire
 
 from .conftest import Wire, echo
+from .test_dialing import needs_ipv6
 
 USER = "us%3Aer:p%40ss@"
 PASSWORD = "us:er:p@ss"
@@ -90,7 +91,7 @@ async def test_a_wrong_password(line: Wire, proxy: ConnectProxy) -> None:
 
 async def test_the_addresses_are_ours_and_the_proxys(line: Wire, proxy: ConnectProxy) -> None:
     async with line.serve(echo) as server, line.connect(server, **through(proxy)) as client:
-        assert client.remote_address[:2] == ("127.0.0.1", proxy.port)
+        assert client.remote_address == ("127.0.0.1", proxy.port)
         assert client.local_address[0] == "127.0.0.1"
         assert client.local_address[1] != proxy.port
 
@@ -209,6 +210,23 @@ async def test_host_and_port_say_where_the_proxy_connects_to(line: Wire) -> None
         options: dict[str, Any] = {"proxy": proxy.url(), "host": "127.0.0.1", "port": port}
         async with everwire.connect("ws://server.test/", **options):
             assert proxy.asked[0].start == f"CONNECT 127.0.0.1:{port} HTTP/1.1"
+
+
+@needs_ipv6
+async def test_an_ipv6_server_has_brackets(line: Wire) -> None:
+    async with ConnectProxy() as proxy, everwire.serve(echo, "::1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with everwire.connect(f"ws://[::1]:{port}/", proxy=proxy.url()) as client:
+            await client.send("hello")
+            assert await client.recv() == "hello"
+        assert proxy.asked[0].start == f"CONNECT [::1]:{port} HTTP/1.1"
+
+
+@needs_ipv6
+async def test_an_ipv6_proxy(line: Wire) -> None:
+    async with ConnectProxy(host="::1") as proxy, line.serve(echo) as server:
+        async with line.connect(server, proxy=proxy.url(host="[::1]")) as client:
+            assert client.remote_address == ("::1", proxy.port)
 
 
 async def test_a_redirect_goes_through_the_proxy_again(line: Wire) -> None:

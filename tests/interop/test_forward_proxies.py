@@ -105,6 +105,18 @@ async def test_the_environment_names_the_proxy(forward: Forward, monkeypatch: py
         assert ws.local_address != (await served.seen.get()).remote_address
 
 
+async def test_an_ipv6_server(forward: Forward) -> None:
+    async with everwire.serve(everwire_echo, "::1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with everwire.connect(f"ws://[::1]:{port}/", **forward.options()) as ws:
+            await check_burst(ws.send, ws.recv)
+
+
+async def everwire_echo(connection: everwire.ServerConnection) -> None:
+    async for message in connection:
+        await connection.send(message)
+
+
 async def test_a_name_that_only_the_proxy_has_to_know(tmp_path: Path) -> None:
     async with ours(allowed_hosts=["*"]) as served, microsocks(tmp_path) as port:
         here = Forward("socks5", port).options()

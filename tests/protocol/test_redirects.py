@@ -111,17 +111,17 @@ async def test_a_round_trip_through_another_origin_brings_no_secrets_back():
 async def test_ten_are_followed_and_a_loop_ends():
     def count(head):
         number = int(head.start.split("/")[1].split(" ")[0] or 0)
-        return None if number == 9 else f"/{number + 1}"
+        return None if number == 10 else f"/{number + 1}"
 
     here = Place(count)
     async with here.server:
         await arrived(here.url)
-        assert len(here.asked) == 10
+        assert len(here.asked) == 1 + 10
     loop = Place("/")
     async with loop.server:
         with pytest.raises(everwire.HandshakeFailed, match="more than 10 redirects") as raised:
             await everwire.connect(loop.url)
-        assert len(loop.asked) == 10
+        assert len(loop.asked) == 1 + 10
     assert raised.value.status == 302
 
 
@@ -140,7 +140,19 @@ async def test_two_servers_that_send_to_each_other_end():
         here.location, there.location = there.url, here.url
         with pytest.raises(everwire.HandshakeFailed, match="more than 10 redirects"):
             await everwire.connect(here.url)
-    assert len(here.asked) + len(there.asked) == 10
+    assert len(here.asked) + len(there.asked) == 1 + 10
+
+
+async def test_none_need_be_followed():
+    there = Place()
+    async with there.server:
+        here = Place(there.url)
+        async with here.server:
+            with pytest.raises(everwire.HandshakeFailed, match="answered 302") as raised:
+                await everwire.connect(here.url, max_redirects=0)
+            assert raised.value.response.headers["Location"] == there.url
+            await arrived(here.url, max_redirects=1)
+    assert (len(here.asked), len(there.asked)) == (2, 1)
 
 
 async def test_all_of_them_together_have_the_open_timeout():

@@ -8,6 +8,7 @@ import pytest
 
 from everwire import UsageError
 from everwire.proxy import Proxy, join, parse_proxy, proxy_for
+from everwire.route import Route
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +66,8 @@ class TestParsing:
             parse_proxy("http://user:secret@proxy/path")
         assert "secret" not in str(raised.value)
         assert str(parse_proxy("http://user:secret@proxy")) == "http://proxy:80"
+        assert "secret" not in repr(parse_proxy("http://user:secret@proxy"))
+        assert "secret" not in repr(Route(proxy="http://user:secret@proxy"))
 
     def test_ipv6_addresses_have_brackets(self) -> None:
         assert join("::1", 443) == "[::1]:443"
