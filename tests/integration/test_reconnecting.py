@@ -80,6 +80,17 @@ class TestLife:
                 pass
         assert ws.state == "closed"
 
+    async def test_a_server_that_restarts_twenty_times(self, service: Service) -> None:
+        async with client(service) as ws:
+            for number in range(20):
+                await (await ws.send(f"up {number}"))
+                await eventually(lambda number=number: service.received[-1:] == [f"up {number}"])  # type: ignore[misc]
+                await service.stop()
+                await ws.send(f"down {number}")
+                await service.start()
+                await eventually(lambda number=number: service.received[-1] == f"down {number}")  # type: ignore[misc]
+        assert service.received == [f"{when} {number}" for number in range(20) for when in ("up", "down")]
+
     async def test_starting_does_not_wait(self, service: Service) -> None:
         await service.stop()
         ws = client(service)
@@ -227,6 +238,7 @@ class TestReceiving:
                 await (await connection.ping())
                 connection.abort()
             await (await (await service.connected(21)).ping())
+            await ws.wait_open()
             received = 0
             with contextlib.suppress(TimeoutError):
                 while True:

@@ -140,7 +140,8 @@ async def aiohttp_server(options: Options) -> AsyncIterator[Foreign]:
 
     application = web.Application()
     application.router.add_get("/{behavior}", handler)
-    runner = web.AppRunner(application)
+    # Handlers that wait for a message are not waited for.
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     try:
         if options.unix is not None:
