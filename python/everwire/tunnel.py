@@ -24,7 +24,7 @@ BODY_TIME = 2.0
 """Seconds that this page may take: the refusal itself is known by then."""
 
 _SOUND = re.compile(
-    rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [^\r\n\0]*)?\r\n"
+    rb"HTTP/1\.[01] [1-5][0-9]{2}(?: [^\r\n\0]*)?\r\n"
     rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n)*\r\n"
 )
 _FOREVER = 10.0 * 365 * 86400

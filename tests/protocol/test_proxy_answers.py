@@ -149,6 +149,7 @@ class TestRFC9112:
             b"HTTP/1.1 2oo OK\r\n\r\n",
             b"HTTP/1.1 099 OK\r\n\r\n",
             b"HTTP/1.1 2000 OK\r\n\r\n",
+            b"HTTP/1.1 999 OK\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nX : y\r\n\r\n",
             b"HTTP/1.1 200 OK\r\n folded\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nX: a\x00b\r\n\r\n",
