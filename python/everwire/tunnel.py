@@ -76,7 +76,11 @@ async def open_tunnel(
     sock = await dial(proxy.host, proxy.port)
     relay = None
     if proxy.scheme == "https":
-        relay = await Relay.open(sock, tls or ssl.create_default_context(), server_name or proxy.host)
+        try:
+            relay = await Relay.open(sock, tls or ssl.create_default_context(), server_name or proxy.host)
+        except OSError as error:
+            error.add_note(f"This is about TLS with the proxy {proxy}, not with the server.")
+            raise
         sock = relay.sock
     try:
         await _connect(proxy, sock, _request(proxy, join(host, port), user_agent))

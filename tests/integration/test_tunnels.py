@@ -165,8 +165,9 @@ async def test_a_proxy_that_stops_reading_does_not_outlive_an_aborted_connection
 
 async def test_an_untrusted_proxy_gets_no_password(line: Wire, tmp_path: Path) -> None:
     async with ConnectProxy(tls=server_context(tmp_path), credentials=PASSWORD) as proxy:
-        with pytest.raises(ssl.SSLCertVerificationError):
+        with pytest.raises(ssl.SSLCertVerificationError) as raised:
             await everwire.connect("ws://server.test/", proxy=proxy.url(USER))
+        assert raised.value.__notes__ == [f"This is about TLS with the proxy {proxy.url()}, not with the server."]
         with pytest.raises(ssl.SSLCertVerificationError, match="not valid for"):
             options = through(proxy, proxy_server_hostname="other.test")
             await everwire.connect("ws://server.test/", **options)
@@ -263,6 +264,16 @@ async def test_socks_without_its_library_names_the_extra(line: Wire, monkeypatch
     monkeypatch.setitem(sys.modules, "python_socks", None)
     with pytest.raises(everwire.UsageError, match=r"pip install everwire\[socks\]"):
         await everwire.connect("ws://server.test/", proxy="socks5://127.0.0.1:1")
+
+
+async def test_many_connections_leave_nothing_behind(wire: Wire, proxy: ConnectProxy) -> None:
+    async with wire.serve(echo) as server:
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            async with wire.connect(server, **through(proxy)) as client:
+                await client.send("hello")
+                assert await client.recv() == "hello"
+        await eventually(lambda: proxy.open == 0 and len(os.listdir("/proc/self/fd")) <= before)
 
 
 async def test_cancelling_leaves_nothing_behind(line: Wire, proxy: ConnectProxy) -> None:
