@@ -20,7 +20,7 @@ PAGES = Path(__file__).parents[2] / "docs" / "reference"
 ELSEWHERE = {"uri", "handler", "options"}
 """Arguments that the text above the tables is about."""
 BY_NAME = {"AF_UNSPEC": socket.AF_UNSPEC, '"Python/3.x everwire/0.1.0"': everwire.dialer.USER_AGENT}
-BY_NAME |= {"process_exception": everwire.dialer.process_exception, "backoff": everwire.dialer.backoff}
+BY_NAME |= {"process_exception": everwire.reconnect.process_exception, "backoff": everwire.backoff.backoff}
 
 
 def table(page: str) -> dict[str, str]:
@@ -49,6 +49,7 @@ def value(text: str) -> Any:
     [
         ("serve.md", everwire.serve, options(*settings._SERVER_ONLY)),
         ("connect.md", everwire.connect, options()),
+        ("reconnecting.md", everwire.ReconnectingWebSocket, {}),
         ("tls.md", everwire.TLS, {}),
         ("compression.md", everwire.Deflate, {}),
     ],
@@ -68,6 +69,8 @@ def test_every_argument_is_listed_with_its_default(page: str, function: Any, mor
         ("connection.md", everwire.Connection),
         ("connection.md", everwire.ServerConnection),
         ("connection.md", everwire.ClientConnection),
+        ("reconnecting.md", everwire.ReconnectingWebSocket),
+        ("reconnecting.md", everwire.LinkStatus),
         ("serve.md", everwire.Server),
         ("handshake.md", everwire.Request),
         ("handshake.md", everwire.Response),

@@ -192,6 +192,40 @@ async def test_tls_is_trusted_by_the_command_that_it_prints() -> None:
     assert not os.path.exists(certificate)
 
 
+async def test_reconnect_goes_on_when_its_server_comes_back() -> None:
+    async def echo(ws: everwire.ServerConnection) -> None:
+        async for message in ws:
+            await ws.send(message)
+
+    async with everwire.serve(echo, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        process = await start("reconnect.py", f"ws://127.0.0.1:{port}/", "0.01")
+        assert process.stdout is not None
+        assert [await process.stdout.readline() for _ in range(3)] == [b"connecting\n", b"open\n", b"reading 1\n"]
+    try:
+        async with asyncio.timeout(20_000 * MS):
+            while not (line := await process.stdout.readline()).startswith(b"waiting"):
+                assert line.startswith(b"reading")
+            assert b"1001 (going away)" in line
+            async with everwire.serve(echo, "127.0.0.1", port):
+                while await process.stdout.readline() != b"open\n":
+                    pass
+                assert (await process.stdout.readline()).startswith(b"reading")
+                process.send_signal(signal.SIGINT)
+                _, errors = await process.communicate()
+        assert (process.returncode, errors) == (0, b"")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_reconnect_without_arguments_says_how_it_is_used() -> None:
+    status, _, errors = await finished("reconnect.py")
+    assert status == 1
+    assert "Usage: reconnect.py URL" in errors
+
+
 async def test_health_is_answered_quietly_beside_connections() -> None:
     async with running("health.py", "0") as [url]:
         assert await fetch(url) == (200, "text/plain; charset=utf-8", "ok, 0 connections\n")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from peer.certificates import authority, client_context, identity, server_context
 from peer.loops import LOOPS
+from peer.service import Service
 
 import everwire
 
@@ -106,3 +107,13 @@ async def echo(connection: everwire.ServerConnection) -> None:
     """A handler."""
     async for message in connection:
         await connection.send(message)
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    """A server that clients come back to, and that has never two connections at once."""
+    service = Service()
+    await service.start()
+    yield service
+    assert service.most <= 1, "there were two connections at once"
+    await service.stop()

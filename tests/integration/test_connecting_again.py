@@ -6,7 +6,7 @@ import asyncio
 import functools
 import itertools
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,15 +16,6 @@ from peer.timing import MS, eventually
 import everwire
 from everwire import dialer
 from everwire.backoff import Pace
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Service]:
-    service = Service()
-    await service.start()
-    yield service
-    assert service.most <= 1, "there were two connections at once"
-    await service.stop()
 
 
 @pytest.fixture

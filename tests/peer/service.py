@@ -1,15 +1,18 @@
-"""A server of ours for clients that come back."""
+"""A server of ours for clients that come back, and such clients."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+from typing import Any
 
 import everwire
+from everwire import LinkStatus, ReconnectingWebSocket
 
-from .timing import eventually
+from .timing import MS, eventually
 
-__all__ = ["Service"]
+__all__ = ["Service", "client", "never", "reached", "soon"]
 
 
 class Service:
@@ -93,3 +96,27 @@ class Service:
             await ws.wait_closed()
         finally:
             self._now -= 1
+
+
+def soon() -> itertools.repeat[float]:
+    """Delays for tests."""
+    return itertools.repeat(1 * MS)
+
+
+def never() -> itertools.repeat[float]:
+    """Delays that nobody should wait for."""
+    return itertools.repeat(1000.0)
+
+
+def client(service: Service, **options: Any) -> ReconnectingWebSocket:
+    """A client of it that comes back soon."""
+    return ReconnectingWebSocket(service.url, **{"reconnect_delays": soon, **options})
+
+
+async def reached(ws: ReconnectingWebSocket, state: str) -> LinkStatus:
+    """Wait for a state."""
+    async with asyncio.timeout(5000 * MS):
+        async for status in ws.states():
+            if status.state == state:
+                return status
+    raise AssertionError(f"it never was {state}")
