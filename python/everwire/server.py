@@ -223,11 +223,16 @@ class Server:
             create = self.loop.create_unix_server if listening.family == socket.AF_UNIX else self.loop.create_server
             deadlines = {"ssl_handshake_timeout": "open_timeout", "ssl_shutdown_timeout": "close_timeout"}
             timeouts = {name: self._options.get(ours, 10) for name, ours in deadlines.items()}
-            self._outside.append(
-                await create(
-                    lambda: Outside(self._shard, self._attach(settings)), sock=listening, ssl=self._tls, **timeouts
-                )
+            # Known before it waits for the first time, so that it can be closed whenever that is cancelled.
+            outside = await create(
+                lambda: Outside(self._shard, self._attach(settings)),
+                sock=listening,
+                ssl=self._tls,
+                start_serving=False,
+                **timeouts,
             )
+            self._outside.append(outside)
+            await outside.start_serving()
             return
         self._listeners.append(self._shard.listen(listening.dup().detach(), settings, self))
 
@@ -242,16 +247,7 @@ class Server:
         self.logger.info("server closing")
         if close_connections:
             self._farewell = code, reason
-        for outside in self._outside:
-            outside.close()
-        self._outside.clear()
-        listeners, self._listeners = self._listeners, []
-        for listener in listeners:
-            self._shard.refuse_opening(listener)
-            self._shard.stop_listening(listener)
-        for listening in self.sockets:
-            listening.close()
-        self.sockets = ()
+        self._stop_serving()
         # Handshakes that were accepted in this very turn become connections first.
         await asyncio.sleep(0)
         if close_connections:
@@ -265,6 +261,18 @@ class Server:
         if not self._closed.done():
             self._closed.set_result(None)
             self.logger.info("server closed")
+
+    def _stop_serving(self) -> None:
+        for outside in self._outside:
+            outside.close()
+        self._outside.clear()
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            self._shard.refuse_opening(listener)
+            self._shard.stop_listening(listener)
+        for listening in self.sockets:
+            listening.close()
+        self.sockets = ()
 
     def _check_caller(self) -> None:
         # Asked for what it raises: other threads and forked children are told what to do.

@@ -152,6 +152,7 @@ class serve:  # noqa: N801 - used as a function
             if self._start_serving:
                 await server.start_serving()
         except BaseException:
+            server._stop_serving()
             for listening in sockets:
                 listening.close()
             raise
