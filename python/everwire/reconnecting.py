@@ -160,9 +160,15 @@ class ReconnectingWebSocket:
         self._supervisor.reconnect()
 
     def wake(self) -> None:
-        """Hint that the network may be there again: a wait ends, an attempt begins anew, an open connection stays."""
+        """Hint that the network may be another one, or there again, as after a sleep.
+
+        A wait ends and an attempt begins anew; an open connection is replaced only if somebody waits in :meth:`recv`, and no answer
+        to a ping comes within 5 seconds.
+        """
         if self.state in ("connecting", "waiting"):
             self.reconnect()
+        elif self.state == "open":
+            self._supervisor.probe()
 
     async def wait_open(self) -> None:
         """Wait until there is a connection; returns at once if there is one.

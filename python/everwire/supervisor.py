@@ -29,6 +29,9 @@ __all__ = ["OnOpen", "ProcessException", "Supervisor"]
 PARTING = 1.0
 """Seconds that a connection which is to be replaced has for its closing handshake: it may well be dead."""
 
+PROBE = 5.0
+"""Seconds that a connection has to answer a ping when the network may have changed: heartbeats would find out much later."""
+
 OnOpen = Callable[[ClientConnection], Awaitable[object] | object]
 """What is called with each new connection before it counts as open."""
 ProcessException = Callable[[Exception], Exception | None]
@@ -37,6 +40,9 @@ ProcessException = Callable[[Exception], Exception | None]
 
 class Owner(Protocol):
     """Whose link it is; what it is told."""
+
+    _is_receiving: bool
+    """Whether somebody waits for a message."""
 
     def _changed(self, status: LinkStatus) -> None:
         """Things stand otherwise."""
@@ -93,6 +99,7 @@ class Supervisor:
         self._last: ConnectionClosed | None = None
         self._task: asyncio.Task[None] | None = None
         self._step: asyncio.Task[None] | None = None
+        self._probe: asyncio.Task[None] | None = None
         self._again = False
         self._closing: Close | None = None
         self._why: tuple[Exception, TracebackType | None] | None = None
@@ -116,6 +123,11 @@ class Supervisor:
             self.connection = None
             self._note("waiting", delay=0.0)
         self._interrupt()
+
+    def probe(self) -> None:
+        """Find out whether the open connection still lives, and replace it if not."""
+        if self.connection is not None and self._probe is None:
+            self._probe = asyncio.get_running_loop().create_task(self._ping(self.connection))
 
     def close(self, close: Close) -> None:
         """End it; ``closed`` will be the state soon."""
@@ -205,6 +217,19 @@ class Supervisor:
             await self._owner._flush(connection)
         await connection.wait_closed()
 
+    async def _ping(self, connection: ClientConnection) -> None:
+        try:
+            async with asyncio.timeout(PROBE):
+                await (await connection.ping())
+        except TimeoutError:
+            # Who does not receive leaves the pong unread behind messages: then only heartbeats can judge.
+            if self.connection is connection and self._owner._is_receiving:
+                self.reconnect()
+        except ConnectionClosed:
+            pass  # the supervisor is on it
+        finally:
+            self._probe = None
+
     async def _part(self, connection: ClientConnection, *, failed: bool) -> None:
         """Leave a connection, if it is not gone already."""
         last = self._closing or Close(1011 if failed else 1000)
@@ -270,6 +295,8 @@ class Supervisor:
         if why is not None and self._closing is None:
             self._why = why, why.__traceback__
         self.connection = None
+        if self._probe is not None:
+            self._probe.cancel()
         self._note("closed", error=why)
         self._owner._ended(self.end())
 

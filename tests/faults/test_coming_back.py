@@ -100,6 +100,47 @@ async def test_a_dead_link_does_not_hold_up_its_replacement(wire, proxy, seen, m
         assert await ws.recv() == "over a good one"
 
 
+async def test_waking_finds_a_dead_link_and_leaves_a_living_one(wire, proxy, seen, monkeypatch):
+    monkeypatch.setattr(supervisor, "PARTING", 50 * MS)
+    monkeypatch.setattr(supervisor, "PROBE", 200 * MS)
+    async with wire.reconnecting(proxy.port, reconnect_delays=soon) as ws:
+        first = ws.connection
+        receiving = asyncio.ensure_future(ws.recv())
+        ws.wake()
+        await eventually(lambda: first.latency > 0)
+        assert ws.connection is first
+        proxy.is_silent = True
+        ws.wake()
+        ws.wake()
+        await state(ws, "waiting")
+        proxy.is_silent = False
+        await proxy.reset()
+        await ws.wait_open()
+        assert ws.connection is not first
+        await ws.send("over a good one")
+        assert await receiving == "over a good one"
+
+
+async def test_waking_does_not_take_an_unread_pong_for_a_dead_link(line, monkeypatch):
+    monkeypatch.setattr(supervisor, "PROBE", 100 * MS)
+
+    async def flood(ws):
+        while True:
+            await ws.send(b"x" * 100_000)
+
+    async with line.serve(flood) as server:
+        async with line.reconnecting(server.sockets[0].getsockname()[1]) as ws:
+            first = ws.connection
+            # Until nothing is read any more.
+            await asyncio.sleep(50 * MS)
+            ws.wake()
+            await asyncio.sleep(200 * MS)
+            assert ws.connection is first
+            assert ws.state == "open"
+            first.abort()
+            await ws.close()
+
+
 async def test_closing_over_a_dead_link_is_bounded(wire, proxy):
     async with wire.reconnecting(proxy.port, close_timeout=100 * MS) as ws:
         proxy.is_silent = True

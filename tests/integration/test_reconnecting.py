@@ -431,8 +431,20 @@ class TestCommands:
         async with client(service) as ws:
             before = ws.connection
             ws.wake()
-            await asyncio.sleep(5 * MS)
+            await eventually(lambda: before is not None and before.latency > 0)
             assert ws.connection is before
+
+    async def test_waking_and_closing_leaves_no_probe_behind(self, service: Service) -> None:
+        for _ in range(20):
+            async with client(service) as ws:
+                ws.wake()
+        await eventually(lambda: "_ping" not in str(asyncio.all_tasks()))
+
+    async def test_it_comes_back_after_the_program_aborts_a_connection(self, service: Service) -> None:
+        async with client(service) as ws:
+            assert ws.connection is not None
+            ws.connection.abort()
+            await service.connected(2)
 
     async def test_reconnecting_again_and_again_leaves_one_connection(self, service: Service) -> None:
         async with client(service) as ws:
