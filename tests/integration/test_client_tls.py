@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -270,6 +271,25 @@ class TestHello:
             with pytest.raises(ssl.SSLError):
                 await self.heard(port, ssl=client_context())
             await all_are_gone()
+
+    @pytest.mark.parametrize(
+        "said", [b"", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", b"garbage\r\n\r\n"]
+    )
+    @pytest.mark.parametrize("how", ["core", "context"])
+    async def test_what_comes_together_with_the_end_of_the_handshake_is_not_lost(
+        self, how: str, said: bytes, tmp_path: Path
+    ) -> None:
+        async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(said)
+            writer.close()
+
+        trust = TLS(trust=authority().pem) if how == "core" else client_context()
+        async with await asyncio.start_server(behave, "127.0.0.1", 0, ssl=server_context(tmp_path)) as server:
+            port = server.sockets[0].getsockname()[1]
+            began = time.monotonic()
+            with pytest.raises((everwire.HandshakeFailed, ConnectionError)):
+                await self.heard(port, ssl=trust)
+            assert time.monotonic() - began < 5000 * MS
 
     @pytest.mark.parametrize("how", ["core", "context"])
     async def test_a_server_that_never_answers_has_the_open_timeout(self, how: str) -> None:

@@ -119,6 +119,10 @@ async def connecting() -> None:
     reveal_type(await connect("ws://localhost"))  # -> ClientConnection
     reveal_type(Headers({"A": "b"}).get_all("a"))  # -> list[str]
     reveal_type(Close(1000, "").reason)  # -> str
+    connect("ws://localhost", local_addr=("127.0.0.1", 0), happy_eyeballs_delay=None, max_redirects=0)
+    connect("ws://localhost", proxy=None)
+    connect("ws://localhost", proxy="socks5h://user:password@proxy")
+    connect("ws://localhost", proxy=8080)  # mistake
     connect(b"ws://localhost")  # mistake
 
 
@@ -143,6 +147,8 @@ def encrypting(context: ssl.SSLContext) -> None:
     connect("wss://localhost", ssl=TLS(trust="ca.pem", check_hostname=False))
     connect("wss://localhost", ssl=context)
     connect("wss://localhost", ssl=True)
+    connect("wss://localhost", proxy="https://proxy", proxy_ssl=context, proxy_server_hostname="proxy.test")
+    connect("wss://localhost", proxy="https://proxy", proxy_ssl=TLS())  # mistake
     connect("wss://localhost", ssl="certificate.pem")  # mistake
     TLS(certificate=1)  # mistake
     Deflate(level="fast")  # mistake
