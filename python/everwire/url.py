@@ -55,28 +55,30 @@ def parse_url(url: str) -> Address:
     """Read a ``ws://`` or ``wss://`` URL.
 
     Raises:
-        UsageError: it is none, or has a fragment.
+        UsageError: it is none, or has a fragment; the text shows it without user and password.
     """
+    # Texts of errors end up in logs, where a password has no business.
+    shown = re.sub(r"//.*@", "//", url)
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise UsageError(f"{url!r} is not a URL: {error}") from None
+        raise UsageError(f"{shown!r} is not a URL: {error}") from None
     if parts.scheme not in ("ws", "wss"):
-        raise UsageError(f"{url!r} is not a WebSocket URL: it begins with ws:// or wss://")
+        raise UsageError(f"{shown!r} is not a WebSocket URL: it begins with ws:// or wss://")
     if not parts.hostname:
-        raise UsageError(f"{url!r} names no host")
+        raise UsageError(f"{shown!r} names no host")
     if parts.fragment or url.endswith("#"):
-        raise UsageError(f"{url!r} has a fragment, which a WebSocket URL must not (RFC 6455 section 3)")
+        raise UsageError(f"{shown!r} has a fragment, which a WebSocket URL must not (RFC 6455 section 3)")
     if parts.username is not None and parts.password is None:
-        raise UsageError(f"{url!r} has a user but no password")
+        raise UsageError(f"{shown!r} has a user but no password")
     host = parts.hostname
     try:
         host = host if host.isascii() else host.encode("idna").decode()
     except UnicodeError as error:
-        raise UsageError(f"{url!r} names no host: {error}") from None
+        raise UsageError(f"{shown!r} names no host: {error}") from None
     if ":" not in host and FORBIDDEN.search(host):
-        raise UsageError(f"{url!r} names no host: {host!r} has a character that no name has")
+        raise UsageError(f"{shown!r} names no host: {host!r} has a character that no name has")
     target = urllib.parse.quote(parts.path or "/", safe="/%:=&?~#+!$,;'@()*[]")
     if parts.query:
         target += "?" + urllib.parse.quote(parts.query, safe="/%:=&?~+!$,;'@()*[]")

@@ -62,6 +62,18 @@ def test_what_is_none(url: str) -> None:
         parse_url(url)
 
 
+@pytest.mark.parametrize("rest", ["h/#f", "s3cret#s3cret@h/", "h:99999/", "a b/", "", "[::1/", "\u2028/"])
+@pytest.mark.parametrize("scheme", ["ws", "ftp"])
+def test_errors_never_show_the_password(scheme: str, rest: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse_url(f"{scheme}://user:s3cret@{rest}")
+    assert "s3cret" not in str(raised.value)
+
+
+def test_nor_do_representations() -> None:
+    assert "s3cret" not in repr(parse_url("ws://user:s3cret@h/"))
+
+
 @pytest.mark.parametrize(
     ("url", "authority"),
     [
