@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -67,12 +67,15 @@ class WebSocket(EventTarget):
     # Set before anything can fail, for the destructor.
     _ready_state = State.CLOSED
 
-    def __init__(self, url: str, protocols: str | Iterable[str] = (), **options: Any) -> None:
+    def __init__(
+        self, url: str, protocols: str | Iterable[str] | Mapping[str, Any] = (), **options: Any
+    ) -> None:
         """Begin to connect.
 
         Args:
             url: absolute, ``ws``, ``wss``, ``http`` or ``https``, without a fragment.
             protocols: the subprotocol to ask for, or several, the favorite first. If the server agrees to none, it fails.
+                Or a dictionary that has them under ``"protocols"``, as newer browsers take it.
             options: for :func:`everwire.connect`: ``ssl``, ``additional_headers``, ``origin``, ``max_size``, ``limits`` and so on.
 
         Raises:
@@ -86,6 +89,8 @@ class WebSocket(EventTarget):
                 "a WebSocket needs a running event loop: make it in a coroutine, under asyncio.run()"
             ) from None
         address = parse(url)
+        if isinstance(protocols, Mapping):
+            protocols = protocols.get("protocols", ())
         wanted = subprotocol.checked([protocols] if isinstance(protocols, str) else protocols)
         self._url, self._origin = address.url, address.origin
         self._loop = loop
