@@ -129,10 +129,11 @@ class TestStates:
 
     async def test_attempts_are_counted_from_each_loss(self, service: Service) -> None:
         told: list[LinkStatus] = []
-        async with client(service, on_state=told.append):
+        async with client(service, on_state=told.append) as ws:
             service.refusals = [(503, {}), (503, {})]
             service.last.abort()
             await service.connected(2)
+            await ws.wait_open()
         attempts = [(status.state, status.attempt) for status in told if status.state in ("connecting", "open")]
         assert attempts == [
             ("connecting", 1), ("open", 1), ("connecting", 1), ("connecting", 2), ("connecting", 3), ("open", 3),

@@ -235,6 +235,37 @@ class TestSending:
         assert ws.queued_messages == 0
         await ws.close()
 
+    async def test_senders_that_wait_for_a_slow_reader_keep_their_place_when_the_connection_is_lost(
+        self, service: Service
+    ) -> None:
+        listen = service.handle
+        service.handle = _deaf  # type: ignore[method-assign]
+        await service.stop()
+        await service.start()
+        options = {"compression": None, "write_limit": 1000, "queue_messages": 1000, "queue_bytes": 2**26}
+        ws = client(service, **options, close_timeout=50 * MS)
+        ws.start()
+        await ws.wait_open()
+        sending = [asyncio.ensure_future(ws.send(f"{number:03}" + "x" * 100_000)) for number in range(150)]
+        await asyncio.sleep(50 * MS)
+        assert not sending[-1].done()
+        assert ws.connection is not None
+        ws.connection.abort()
+        # While those are being told, others come, at every step.
+        for number in range(150, 200):
+            sending.append(asyncio.ensure_future(ws.send(f"{number:03}")))
+            await asyncio.sleep(0)
+        service.handle = listen  # type: ignore[method-assign]
+        await service.stop()
+        await service.start()
+        for receipt in await asyncio.gather(*sending):
+            await receipt
+        await eventually(lambda: service.received[-1:] == ["199"])
+        numbers = [int(message[:3]) for message in service.received]
+        assert len(numbers) > 60
+        assert numbers == sorted(set(numbers))
+        await ws.close()
+
 
 async def _deaf(connection: everwire.ServerConnection) -> None:
     await connection.wait_closed()
