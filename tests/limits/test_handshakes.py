@@ -7,11 +7,23 @@ import time
 
 import pytest
 from peer.client import request
+from peer.server import RawServer, answer
 from peer.timing import MS, eventually
 
+import everwire
 from everwire import _core
 
 TRUSTING = {"trusted_proxies": ["127.0.0.1"]}
+
+
+def answering(*fields):
+    """A server that accepts everybody, with these fields in its answer, and leaves when they do."""
+
+    async def behavior(client, head):
+        client.write(answer(head, *fields))
+        await client.reader.read()
+
+    return RawServer(behavior)
 
 
 class TestConnections:
@@ -127,6 +139,13 @@ class TestHead:
                 assert (await client.head()).status == 431
             assert _core.memory_held() - before < 50 * 1000
 
+    async def test_a_server_that_answers_more_is_not_listened_to(self):
+        async with answering("X: " + "y" * 600, "Y: " + "y" * 600) as server:
+            async with everwire.connect(server.url) as connection:
+                connection.abort()
+            with pytest.raises(everwire.HandshakeFailed, match="head is too long"):
+                await everwire.connect(server.url, limits=everwire.Limits(head=1000))
+
 
 class TestFields:
     async def test_beyond_it_431(self, serving):
@@ -134,6 +153,14 @@ class TestFields:
             fields = [f"X-{number}: y" for number in range(5)]
             assert await served.status(*fields) == 101
             assert await served.status(*fields, "Y: z") == 431
+
+    async def test_a_server_that_answers_more_is_not_listened_to(self):
+        # Three are of the handshake.
+        async with answering(*(f"X-{number}: y" for number in range(7))) as server:
+            async with everwire.connect(server.url, limits=everwire.Limits(fields=10)) as connection:
+                connection.abort()
+            with pytest.raises(everwire.HandshakeFailed, match="too many fields"):
+                await everwire.connect(server.url, limits=everwire.Limits(fields=9))
 
 
 class TestLine:
@@ -147,6 +174,13 @@ class TestLine:
                 async with await served.connect() as client:
                     client.write(request(target + longer))
                     assert (await client.head()).status == status
+
+    async def test_a_server_that_answers_more_is_not_listened_to(self):
+        async with answering("X: " + "y" * 197) as server:
+            async with everwire.connect(server.url, limits=everwire.Limits(line=200)) as connection:
+                connection.abort()
+            with pytest.raises(everwire.HandshakeFailed, match="field is too long"):
+                await everwire.connect(server.url, limits=everwire.Limits(line=199))
 
 
 class TestAddresses:

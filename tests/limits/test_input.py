@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 import zlib
 
 import pytest
 from peer import frames
 from peer.frames import BINARY, CONTINUATION, PING, PONG, TEXT, encode
+from peer.server import RawServer, answer
 from peer.timing import MS, eventually
 
+import everwire
 from everwire import _core
 
 KIB = 1024
@@ -78,6 +81,18 @@ class TestMessage:
             witness.send(TEXT, frames.deflate(b"well"), rsv=4)
             assert (await witness.frame()).payload == b"well"
 
+    async def test_so_it_is_with_a_server_that_sends_too_much(self):
+        async def behavior(client, head):
+            client.write(answer(head) + encode(BINARY, length=10_001, key=None))
+            closing.set_result(await client.closed())
+
+        closing = asyncio.get_running_loop().create_future()
+        async with RawServer(behavior) as server:
+            async with everwire.connect(server.url, max_size=10_000) as connection:
+                with pytest.raises(everwire.ConnectionClosedError):
+                    await connection.recv()
+                assert (await closing).code == 1009
+
 
 async def stall(client, data, most):
     """Send the same again and again until TCP stops it; how often it was sent, the last perhaps in part."""
@@ -130,6 +145,22 @@ class TestQueueMessages:
             assert _core.memory_held() - before <= 256 * KIB
             gate.set()
             await eventually(lambda: len(taken) == sent * 10_000, 30_000 * MS)
+
+    async def test_a_client_that_takes_nothing_stops_its_server_too(self):
+        async def behavior(client, head):
+            client.write(answer(head))
+            stalled.set_result(await stall(client, encode(BINARY, bytes(10_000), key=None), 10_000))
+            await client.reader.read()
+
+        stalled = asyncio.get_running_loop().create_future()
+        before = _core.memory_held()
+        async with RawServer(behavior) as server:
+            async with everwire.connect(server.url, max_queue=4, close_timeout=200 * MS) as connection:
+                count = await stalled
+                assert _core.memory_held() - before < 512 * KIB
+                for _ in range(count - 1):
+                    assert len(await connection.recv()) == 10_000
+                connection.abort()
 
 
 class TestQueueBytes:
@@ -187,6 +218,8 @@ class TestPingsPerSecond:
         limits = {"pings_per_second": 10**9, "write_high": 16 * KIB}
         async with serving(limits=limits) as served:
             before = _core.memory_held()
+            # Connections inherit it: what the kernel takes, which may be megabytes, says nothing about us.
+            served.server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * KIB)
             client = await served.open(receive_buffer=4096)
             client.writer.transport.pause_reading()
             peak = 0
@@ -203,3 +236,15 @@ class TestPingsPerSecond:
             client.writer.transport.resume_reading()
             while (await client.frame()).payload != b"newest":
                 pass
+
+    async def test_a_client_does_not_answer_a_flood_of_its_server_either(self):
+        async def behavior(client, head):
+            client.write(answer(head) + encode(PING, b"?", key=None) * 200)
+            closing.set_result(await client.closed())
+
+        closing = asyncio.get_running_loop().create_future()
+        async with RawServer(behavior) as server:
+            limits = everwire.Limits(pings_per_second=10)
+            async with everwire.connect(server.url, limits=limits) as connection:
+                await connection.wait_closed()
+                assert (await closing).code == 1008
