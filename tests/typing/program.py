@@ -16,6 +16,8 @@ from everwire import (
     Deflate,
     Headers,
     Limits,
+    LinkStatus,
+    ReconnectingWebSocket,
     Request,
     Response,
     ServerConnection,
@@ -124,6 +126,32 @@ async def connecting() -> None:
     connect("ws://localhost", proxy="socks5h://user:password@proxy")
     connect("ws://localhost", proxy=8080)  # mistake
     connect(b"ws://localhost")  # mistake
+
+
+async def coming_back() -> None:
+    async def token() -> str:
+        return "secret"
+
+    async def subscribe(ws: ClientConnection) -> None:
+        await ws.send("subscribe")
+
+    def show(status: LinkStatus) -> None:
+        reveal_type(status.delay)  # -> float | None
+
+    async with ReconnectingWebSocket("ws://localhost", token=token, on_open=subscribe, on_state=show) as ws:
+        reveal_type(ws.connection)  # -> ClientConnection | None
+        reveal_type(await ws.recv())  # -> str | bytes
+        reveal_type(await ws.recv(decode=True))  # -> str
+        async for message in ws:
+            reveal_type(message)  # -> str | bytes
+        async for status in ws.states():
+            reveal_type(status.error)  # -> Exception | None
+        reveal_type(await ws.send("text"))  # -> Awaitable[None]
+        await ws.send(["parts"])  # mistake
+    ReconnectingWebSocket(lambda: "ws://localhost", additional_headers=lambda: {"A": "b"}, overflow="oldest")
+    ReconnectingWebSocket("ws://localhost", overflow="latest")  # mistake
+    ReconnectingWebSocket("ws://localhost", token=1)  # mistake
+    ReconnectingWebSocket("ws://localhost", on_state=subscribe)  # mistake
 
 
 async def subclassing() -> None:
