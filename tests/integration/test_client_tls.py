@@ -16,11 +16,10 @@ from peer.certificates import authority, client_context, identity, server_contex
 from peer.frames import TEXT, encode
 from peer.http import read_head
 from peer.server import answer
-from peer.timing import MS, eventually
+from peer.timing import MS
 
 import everwire
 from everwire import TLS
-from everwire.shards import shard_of
 
 from .conftest import echo
 
@@ -33,13 +32,6 @@ async def serving(tls: Any = None, **options: Any) -> AsyncIterator[int]:
     tls = tls or TLS(identity().certificate, identity().key, **options)
     async with everwire.serve(echo, "127.0.0.1", 0, ssl=tls, allowed_hosts=["*"]) as server:
         yield server.sockets[0].getsockname()[1]
-        await all_are_gone()
-
-
-async def all_are_gone() -> None:
-    """Wait until the server knows of every client that went away within a handshake."""
-    shard = shard_of(asyncio.get_running_loop())
-    await eventually(lambda: shard.connections == 0)
 
 
 async def answers(port: int, name: str = "localhost", **options: Any) -> bool:
@@ -161,7 +153,6 @@ class TestClientCertificates:
         tls = TLS(identity().certificate, identity().key, client_ca=authority("clients").pem, **options)
         async with everwire.serve(handler, "127.0.0.1", 0, ssl=tls) as server:
             yield server.sockets[0].getsockname()[1], seen
-            await all_are_gone()
 
     async def test_the_server_sees_it(self, tmp_path: Path) -> None:
         certificate, key = CLIENT.write(tmp_path, "client")
@@ -270,7 +261,6 @@ class TestHello:
             assert isinstance(raised.value.__cause__, ssl.SSLError)
             with pytest.raises(ssl.SSLError):
                 await self.heard(port, ssl=client_context())
-            await all_are_gone()
 
     @pytest.mark.parametrize(
         "said", [b"", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", b"garbage\r\n\r\n"]

@@ -471,9 +471,11 @@ class TestHooks:
 
         hooks = {"process_request": lambda connection, request: None} if hooked else {}
         async with wire.serve(echo, create_connection=create, open_timeout=2000 * MS, **hooks) as server:
-            with pytest.raises((everwire.HandshakeFailed, everwire.ConnectionClosed)):
+            with pytest.raises((everwire.HandshakeFailed, everwire.ConnectionClosed)) as raised:
                 async with wire.connect(server) as client:
                     await client.recv()
+            if hooked and wire.tls != "outside":
+                assert raised.value.status == 500
             await eventually(lambda: not server._shard.connections)
             fails = False
             async with wire.connect(server) as client:

@@ -6,6 +6,8 @@ use everwire_reactor::Socket;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::errors;
+
 /// Takes over a socket that its caller has detached: `socket.detach()` gives the number and forgets it.
 #[allow(unsafe_code)]
 pub fn adopt(fd: i32) -> PyResult<Socket> {
@@ -14,5 +16,5 @@ pub fn adopt(fd: i32) -> PyResult<Socket> {
     }
     // SAFETY: the package calls this with the result of `socket.detach()` only, so that nobody else owns the descriptor.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    Ok(Socket::adopt(fd)?)
+    Socket::adopt(fd).map_err(|error| errors::system(&error))
 }

@@ -1,6 +1,8 @@
 //! The package's exception classes. They live in Python; here they are raised.
 
-use pyo3::exceptions::PyTypeError;
+use std::io;
+
+use pyo3::exceptions::{PyOSError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -33,6 +35,14 @@ pub fn refused(py: Python<'_>, refused: Refused) -> Option<PyErr> {
         ),
         Refused::Wire(SendError::ReasonTooLong) => usage(py, "a close reason has at most 123 bytes in UTF-8"),
     })
+}
+
+/// What the system said, as the subclass of `OSError` that its number has.
+pub fn system(error: &io::Error) -> PyErr {
+    let Some(number) = error.raw_os_error() else { return PyOSError::new_err(error.to_string()) };
+    let text = error.to_string();
+    let meaning = text.strip_suffix(&format!(" (os error {number})")).unwrap_or(&text);
+    PyOSError::new_err((number, meaning.to_owned()))
 }
 
 /// A message of a type that cannot be sent.

@@ -142,10 +142,11 @@ impl Shard {
 impl Shard {
     #[new]
     fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let reactor = reactor::Shard::new().map_err(|error| errors::system(&error))?;
         Ok(Shard {
             owner: std::thread::current().id(),
             forks: FORKS.load(Ordering::Relaxed),
-            reactor: Mutex::new(reactor::Shard::new()?),
+            reactor: Mutex::new(reactor),
             table: Mutex::default(),
             leftover: Mutex::default(),
             schedule: Schedule::new(event_loop)?,
@@ -160,7 +161,8 @@ impl Shard {
         let this = slf.get();
         this.check(slf.py())?;
         let socket = descriptor::adopt(fd)?;
-        let id = this.with(slf.py(), |reactor| reactor.listen(socket, settings.settings.clone()))??;
+        let listening = this.with(slf.py(), |reactor| reactor.listen(socket, settings.settings.clone()))?;
+        let id = listening.map_err(|error| errors::system(&error))?;
         lock(&this.table).add_listener(id, endpoint, settings.marks);
         Self::settle(slf)?;
         Ok(id.to_bits())
@@ -481,8 +483,8 @@ impl Shard {
 /// Whoever drops a loop without closing its servers and connections should hear of it.
 impl Drop for Shard {
     fn drop(&mut self) {
-        let is_empty = self.reactor.get_mut().map_or(true, |reactor| reactor.is_empty());
-        if is_empty || FORKS.load(Ordering::Relaxed) != self.forks {
+        let is_in_use = self.reactor.get_mut().is_ok_and(|reactor| reactor.is_in_use());
+        if !is_in_use || FORKS.load(Ordering::Relaxed) != self.forks {
             return;
         }
         Python::attach(|py| {

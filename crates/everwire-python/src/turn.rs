@@ -8,9 +8,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use everwire_reactor::{Batch, Cause, Ending, Event, Failure, Id, Payload};
+use everwire_reactor::{Batch, Cause, Decision, Ending, Event, Failure, Id, Payload};
 use everwire_wire::Kind;
 use everwire_wire::close::Received;
+use everwire_wire::handshake::Refusal;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -73,7 +74,7 @@ fn turn(slf: &Bound<'_, Shard>) -> PyResult<()> {
     let began = Instant::now();
     let until = began + BUDGET;
     let late = this.schedule.lateness(began);
-    this.with(py, |reactor| reactor.wait(began))??;
+    this.with(py, |reactor| reactor.wait(began))?.map_err(|error| errors::system(&error))?;
     deliver(slf)?;
     loop {
         let kept = lock(&this.leftover).batch.take();
@@ -389,7 +390,12 @@ fn report(slf: &Bound<'_, Shard>, id: Option<Id>, error: &PyErr) -> PyResult<()>
     let py = slf.py();
     let this = slf.get();
     let was_open = match id {
-        Some(id) => this.with(py, |reactor| reactor.close(id, Some((1011, "internal error"))))?.is_ok(),
+        Some(id) => this.with(py, |reactor| {
+            let refusal = Refusal::new(500, "internal error");
+            // A handshake that is under way is answered, an open connection closed; there is never both.
+            let answered = reactor.decide(id, Decision::Refuse(&refusal));
+            answered.is_ok() && reactor.close(id, Some((1011, "internal error"))).is_ok()
+        })?,
         None => false,
     };
     if !was_open && errors::is_closed(py, error) {

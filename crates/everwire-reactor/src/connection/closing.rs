@@ -153,8 +153,9 @@ impl Conn {
         let mut refusal = refusal.clone();
         refusal.fields.extend(self.settings.transport_security());
         let server = self.settings.server.as_deref();
+        let to_head = self.asked_for_head();
         let outbox = self.outbox.get_or_insert_with(|| ws.pool.take());
-        outbox.append(1, |out| refusal.write(server, out));
+        outbox.append(1, |out| refusal.write(server, to_head, out));
         self.refused(id, refusal.status, refusal.reason.to_string(), ws);
     }
 

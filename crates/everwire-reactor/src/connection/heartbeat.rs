@@ -116,7 +116,7 @@ impl Conn {
         let deadlines = &self.settings.deadlines;
         if let Some(closing) = &self.closing {
             let limit = match self.phase {
-                Phase::Lingering => Some(deadlines.close.map_or(LINGER, |close| close.min(LINGER))),
+                Phase::Lingering | Phase::Refused => Some(deadlines.close.map_or(LINGER, |close| close.min(LINGER))),
                 _ => deadlines.close,
             };
             return limit.map(|limit| closing.since + millis(limit));

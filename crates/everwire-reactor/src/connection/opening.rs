@@ -108,7 +108,7 @@ impl Conn {
                     },
                     Role::Client => match Response::parse(&bytes[..length], &limits) {
                         Ok(response) => self.on_response(id, response, ws),
-                        Err(rejected) => self.on_rejected(None, rejected, ws),
+                        Err(rejected) => self.on_rejected(id, None, rejected, ws),
                     },
                 }
                 // The head's end lies in the newest input: the reader would have found it earlier otherwise.
@@ -120,7 +120,7 @@ impl Conn {
     fn on_malformed(&mut self, id: Id, malformed: Malformed, ws: &mut Workspace) {
         match self.settings.role {
             Role::Server => self.refuse(id, &Refusal::from(malformed), ws),
-            Role::Client => self.on_rejected(None, Rejected::from(malformed), ws),
+            Role::Client => self.on_rejected(id, None, Rejected::from(malformed), ws),
         }
     }
 
@@ -128,9 +128,11 @@ impl Conn {
         if let Err(refusal) = self.admit(&request, ws) {
             return self.refuse(id, &refusal, ws);
         }
+        // Nobody reads a body, so nobody is asked about a request that has one.
+        let asks = self.settings.asks && !request.has_body();
         self.head = Some(Head::Request(request));
         self.phase = Phase::Asking;
-        if self.settings.asks {
+        if asks {
             return ws.events.push(Event::Request(id));
         }
         match self.check() {
@@ -259,10 +261,16 @@ impl Conn {
         ws: &mut Workspace,
     ) -> Result<(), BadField> {
         let fields = &self.with_own_fields(fields);
+        let to_head = self.asked_for_head();
         let outbox = self.outbox.get_or_insert_with(|| ws.pool.take());
-        outbox.append(0, |out| write_response(status, reason, fields, body, out))?;
+        outbox.append(0, |out| write_response(status, reason, fields, body, to_head, out))?;
         self.refused(id, status, String::new(), ws);
         Ok(())
+    }
+
+    /// Whether the request in hand wants to know the head of an answer only (RFC 9110 §9.3.2).
+    pub(super) fn asked_for_head(&self) -> bool {
+        matches!(&self.head, Some(Head::Request(request)) if request.method() == "HEAD")
     }
 
     fn with_own_fields<'a>(&self, fields: &'a [(String, String)]) -> Cow<'a, [(String, String)]> {
@@ -286,11 +294,11 @@ impl Conn {
                 self.head = Some(Head::Response(response));
                 self.open(id, agreement.deflate, ws);
             }
-            Err(rejected) => self.on_rejected(Some(response), rejected, ws),
+            Err(rejected) => self.on_rejected(id, Some(response), rejected, ws),
         }
     }
 
-    fn on_rejected(&mut self, response: Option<Response>, rejected: Rejected, ws: &mut Workspace) {
+    fn on_rejected(&mut self, id: Id, response: Option<Response>, rejected: Rejected, ws: &mut Workspace) {
         ws.metrics.refused += 1;
         let wanted = match response.as_ref().map(Response::body) {
             Some(Body::Length(length)) => length.min(BODY as u64) as usize,
@@ -305,6 +313,7 @@ impl Conn {
                 closing.since = ws.now;
                 closing.wanted = wanted;
                 self.phase = if wanted == 0 { Phase::Over } else { Phase::Refused };
+                self.arm(id, ws);
             }
             Rejected::Invalid(text) => self.end(Some(Cause::Protocol(text))),
         }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub use broadcast::{Frame, Report};
 pub use command::Decision;
 
-use crate::connection::Conn;
+use crate::connection::{Conn, Phase};
 use crate::listener::Listener;
 use crate::metrics::Metrics;
 use crate::poller::Poller;
@@ -72,6 +72,12 @@ impl Shard {
     /// Whether nothing lives here any more.
     pub fn is_empty(&self) -> bool {
         self.listeners.is_empty() && self.conns.is_empty()
+    }
+
+    /// Whether there is a listener, or a connection that is more than its last bytes on their way out.
+    pub fn is_in_use(&self) -> bool {
+        let is_live = |conn: &Conn| !matches!(conn.phase, Phase::Lingering | Phase::Over);
+        !self.listeners.is_empty() || self.conns.iter().any(|(_, conn)| is_live(conn))
     }
 
     /// How many connections there are, handshakes and closing ones included.

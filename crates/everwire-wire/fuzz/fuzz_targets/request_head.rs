@@ -43,7 +43,7 @@ fuzz_target!(|input: (u8, &[u8])| {
         }
         Err(refusal) => {
             let mut out = Vec::new();
-            refusal.write(Some("everwire"), &mut out);
+            refusal.write(Some("everwire"), false, &mut out);
             assert!(refusal.status >= 400 && out.starts_with(b"HTTP/1.1 "));
         }
     }

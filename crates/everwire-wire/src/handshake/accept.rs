@@ -52,7 +52,8 @@ pub fn write_accept(key: &Key, acceptance: &Acceptance<'_>, out: &mut Vec<u8>) -
 ///
 /// `reason` is the phrase, by default the standard one. `Content-Length` and `Connection: close`
 /// are written here; what `fields` say about the length, the encoding for transfer or the
-/// connection is left out. 204 and 304 go without the body.
+/// connection is left out. 204 and 304 go without the body, and so does an answer to `HEAD`
+/// (`to_head`), which has the length all the same (RFC 9110 §9.3.2).
 ///
 /// # Errors
 /// A status outside 200–599, or a part that cannot stand on a line. Nothing was appended.
@@ -61,6 +62,7 @@ pub fn write_response(
     reason: Option<&str>,
     fields: &[(String, String)],
     body: &[u8],
+    to_head: bool,
     out: &mut Vec<u8>,
 ) -> Result<(), BadField> {
     if !(200..600).contains(&status) {
@@ -83,7 +85,7 @@ pub fn write_response(
         field::write("Content-Length", &body.len().to_string(), out);
     }
     out.extend_from_slice(b"Connection: close\r\n\r\n");
-    if has_body {
+    if has_body && !to_head {
         out.extend_from_slice(body);
     }
     Ok(())
@@ -148,12 +150,12 @@ mod tests {
     fn a_response_frames_itself() {
         let fields = [field("content-length", "7"), field("Transfer-Encoding", "chunked"), field("X-A", "b")];
         let mut out = Vec::new();
-        write_response(401, None, &fields, b"no", &mut out).expect("valid");
+        write_response(401, None, &fields, b"no", false, &mut out).expect("valid");
         let text = "HTTP/1.1 401 Unauthorized\r\nX-A: b\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
         assert_eq!(out, text.as_bytes());
 
         out.clear();
-        write_response(204, Some("Gone Fishing"), &[], b"no", &mut out).expect("valid");
+        write_response(204, Some("Gone Fishing"), &[], b"no", false, &mut out).expect("valid");
         assert_eq!(out, b"HTTP/1.1 204 Gone Fishing\r\nConnection: close\r\n\r\n");
     }
 
@@ -161,10 +163,10 @@ mod tests {
     fn a_response_that_would_break_out_is_not_written() {
         let mut out = Vec::new();
         for status in [0, 101, 199, 600] {
-            assert!(write_response(status, None, &[], b"", &mut out).is_err());
+            assert!(write_response(status, None, &[], b"", false, &mut out).is_err());
         }
-        assert!(write_response(200, Some("a\r\nB: c"), &[], b"", &mut out).is_err());
-        assert!(write_response(200, None, &[field("A", "b\r\n")], b"", &mut out).is_err());
+        assert!(write_response(200, Some("a\r\nB: c"), &[], b"", false, &mut out).is_err());
+        assert!(write_response(200, None, &[field("A", "b\r\n")], b"", false, &mut out).is_err());
         assert!(out.is_empty());
     }
 }

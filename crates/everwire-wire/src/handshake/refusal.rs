@@ -32,10 +32,10 @@ impl Refusal {
         self
     }
 
-    /// Appends the whole answer: head, with `Server` if one is given, and body.
+    /// Appends the whole answer: head, with `Server` if one is given, and body, but not to `HEAD` (`to_head`).
     ///
     /// A field that cannot stand on one line is left out rather than let it break out.
-    pub fn write(&self, server: Option<&str>, out: &mut Vec<u8>) {
+    pub fn write(&self, server: Option<&str>, to_head: bool, out: &mut Vec<u8>) {
         let body = self.reason.as_bytes();
         let head = format!("HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status));
         out.extend_from_slice(head.as_bytes());
@@ -49,8 +49,10 @@ impl Refusal {
         field::write("Content-Length", &(body.len() + 1).to_string(), out);
         field::write("Connection", self.connection(), out);
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(body);
-        out.push(b'\n');
+        if !to_head {
+            out.extend_from_slice(body);
+            out.push(b'\n');
+        }
     }
 
     /// Whoever sends `Upgrade` names it in `Connection` (RFC 9110 §7.8).
@@ -85,7 +87,7 @@ mod tests {
 
     fn written(refusal: &Refusal, server: Option<&str>) -> String {
         let mut out = Vec::new();
-        refusal.write(server, &mut out);
+        refusal.write(server, false, &mut out);
         String::from_utf8(out).expect("text")
     }
 
@@ -98,6 +100,13 @@ mod tests {
              Content-Type: text/plain; charset=utf-8\r\nContent-Length: 8\r\n\
              Connection: close\r\n\r\nuse GET\n"
         );
+    }
+
+    #[test]
+    fn an_answer_to_head_has_no_body() {
+        let mut out = Vec::new();
+        Refusal::new(405, "use GET").write(None, true, &mut out);
+        assert!(out.ends_with(b"Content-Length: 8\r\nConnection: close\r\n\r\n"), "{out:?}");
     }
 
     #[test]

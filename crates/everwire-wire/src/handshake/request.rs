@@ -90,6 +90,11 @@ impl Request {
         self.all("Upgrade").any(|value| field::has_token(value, b"websocket"))
     }
 
+    /// Whether bytes of its own follow the head (RFC 9112 §6.3). A length that cannot be understood counts, too.
+    pub fn has_body(&self) -> bool {
+        self.all("Content-Length").any(|length| length != b"0") || self.all("Transfer-Encoding").next().is_some()
+    }
+
     /// What a client's opening handshake asks for (RFC 6455 §4.2.1).
     ///
     /// # Errors

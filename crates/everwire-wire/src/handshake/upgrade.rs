@@ -49,7 +49,7 @@ impl Upgrade {
         let seen = Seen::collect(request)?;
         let host = seen.host(request.authority())?;
         seen.judge_upgrade()?;
-        if seen.has_body {
+        if request.has_body() {
             return Err(bad("a handshake has no body: send neither Content-Length nor Transfer-Encoding"));
         }
         Ok(Self {
@@ -81,7 +81,6 @@ struct Seen<'a> {
     origin: Option<&'a [u8]>,
     is_websocket: bool,
     is_upgrade: bool,
-    has_body: bool,
     protocols: Vec<&'a [u8]>,
     extensions: Vec<&'a [u8]>,
 }
@@ -96,8 +95,6 @@ impl<'a> Seen<'a> {
                 6 if is("Origin") => once(&mut seen.origin, value, "Origin")?,
                 7 if is("Upgrade") => seen.is_websocket |= field::has_token(value, b"websocket"),
                 10 if is("Connection") => seen.is_upgrade |= field::has_token(value, b"upgrade"),
-                14 if is("Content-Length") => seen.has_body |= value != b"0",
-                17 if is("Transfer-Encoding") => seen.has_body = true,
                 17 if is("Sec-WebSocket-Key") => once(&mut seen.key, value, "Sec-WebSocket-Key")?,
                 21 if is("Sec-WebSocket-Version") => {
                     once(&mut seen.version, value, "Sec-WebSocket-Version")?;
