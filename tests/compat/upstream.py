@@ -15,6 +15,8 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+from conformance.python27 import Missing, mirror
+
 NEWEST = "17.0.1"
 COMMIT = "fd3f16cc4f57ace08e323a7806f1432e957cb75e"
 DEBIANS = "15.0.1"
@@ -75,7 +77,10 @@ def from_authors(work: Path) -> Path:
 def from_debian(work: Path) -> Path:
     sources = work / "sources.list"
     keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
-    sources.write_text(f"deb-src [signed-by={keys}] http://deb.debian.org/debian trixie main\n")
+    try:
+        sources.write_text(f"deb-src [signed-by={keys}] {mirror()} trixie main\n")
+    except Missing as error:
+        raise Unavailable(str(error)) from error
     for directory in ("lists/partial", "archives/partial"):
         (work / directory).mkdir(parents=True)
     options = {

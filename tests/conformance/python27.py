@@ -126,7 +126,7 @@ def _download(root: Path) -> None:
     apt = BUILD / "apt"
     for folder in ("state/lists/partial", "cache/archives/partial", "sources"):
         (apt / folder).mkdir(parents=True, exist_ok=True)
-    fields = {"Types": "deb", "URIs": _mirror(), "Suites": "bullseye", "Components": "main", "Signed-By": str(KEYRING)}
+    fields = {"Types": "deb", "URIs": mirror(), "Suites": "bullseye", "Components": "main", "Signed-By": str(KEYRING)}
     (apt / "sources" / "bullseye.sources").write_text("".join(f"{name}: {value}\n" for name, value in fields.items()))
     settings = {"State": "state", "Cache": "cache", "Etc::sourceparts": "sources", "Etc::sourcelist": "none"}
     (apt / "apt.conf").write_text("".join(f'Dir::{name} "{apt / value}";\n' for name, value in settings.items()))
@@ -144,8 +144,12 @@ def _download(root: Path) -> None:
     unpacked.rename(root)
 
 
-def _mirror() -> str:
-    """Where this machine gets Debian from."""
+def mirror() -> str:
+    """Where this machine gets Debian from.
+
+    Raises:
+        Missing: it does not know.
+    """
     command = ["apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)", "Created-By: Packages"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     for line in listed.splitlines():

@@ -140,6 +140,7 @@ async def test_the_fields_of_the_protocol_cannot_be_changed(line):
 
 async def test_what_follows_the_request_waits_for_a_slow_hook(wire):
     """Frames in the segment of the handshake, and those that come while the hook thinks."""
+
     async def slow(connection, request):
         await asyncio.sleep(30 * MS)
 
@@ -281,4 +282,3 @@ async def _never(connection):
 async def _echo(connection):
     async for message in connection:
         await connection.send(message)
-
