@@ -153,10 +153,11 @@ class ReconnectingWebSocket:
         An open one gets a second for its closing handshake. Returns at once: :meth:`wait_open` waits for the new one.
 
         Raises:
-            UsageError: it is not started yet, or closed.
+            UsageError: it is not started yet, or closed, or this is not its event loop.
         """
-        if self.state in ("new", "closing", "closed"):
-            raise UsageError(f"this is {self.state}: there is nothing to reconnect")
+        self._supervisor.check_started()
+        if self.state in ("closing", "closed"):
+            raise UsageError(f"this is {self.state}: make a new one")
         self._supervisor.reconnect()
 
     def wake(self) -> None:
@@ -164,7 +165,13 @@ class ReconnectingWebSocket:
 
         A wait ends and an attempt begins anew; an open connection is replaced only if somebody waits in :meth:`recv`, and no answer
         to a ping comes within 5 seconds.
+
+        Raises:
+            UsageError: this is not its event loop: from another thread use ``loop.call_soon_threadsafe``.
         """
+        if self.state == "new":
+            return
+        self._supervisor.check_started()
         if self.state in ("connecting", "waiting"):
             self.reconnect()
         elif self.state == "open":
@@ -176,10 +183,9 @@ class ReconnectingWebSocket:
         Raises:
             ConnectionClosedOK: it was closed.
             Exception: it was refused for good; this is why.
-            UsageError: it is not started yet.
+            UsageError: it is not started yet, or this is not its event loop.
         """
-        if self.state == "new":
-            raise UsageError("start() it first, or use async with")
+        self._supervisor.check_started()
         while self.state != "open":
             if self.state == "closed":
                 raise self._supervisor.end()
@@ -199,7 +205,14 @@ class ReconnectingWebSocket:
             UsageError: there is no such code, or the reason is too long; nothing is closed.
         """
         _check_close(code, reason)
+        if self.state != "new":
+            self._supervisor.check_started()
         self._supervisor.close(Close(code, reason))
+        while self.state != "closed":
+            await self._supervisor.standing.change()
+
+    async def wait_closed(self) -> None:
+        """Wait until it is closed, or refused for good; :attr:`status` tells why."""
         while self.state != "closed":
             await self._supervisor.standing.change()
 
@@ -236,12 +249,11 @@ class ReconnectingWebSocket:
             LimitExceeded: the message is too large, or no more can wait and the policy is to refuse. Raised by what this
                 returns: it was dropped to make room.
             TypeError: the message is neither text nor bytes-like.
-            UsageError: it is not started yet.
+            UsageError: it is not started yet, or this is not its event loop.
             ValueError: ``text=True``, and the bytes are not UTF-8.
         """
         data = _checked(message, text)
-        if self.state == "new":
-            raise UsageError("start() it first, or use async with")
+        self._supervisor.check_started()
         async with self._sending:
             connection = self._supervisor.connection
             if connection is not None:
@@ -274,10 +286,9 @@ class ReconnectingWebSocket:
         Raises:
             ConnectionClosedOK: it was closed, or the server closed with 1000.
             Exception: it was refused for good; this is why.
-            UsageError: another task receives, or it is not started yet.
+            UsageError: another task receives, it is not started yet, or this is not its event loop.
         """
-        if self.state == "new":
-            raise UsageError("start() it first, or use async with")
+        self._supervisor.check_started()
         if self._is_receiving:
             raise UsageError("another task receives: messages have an order, and one receiver")
         self._is_receiving = True

@@ -97,6 +97,7 @@ class Supervisor:
         # The connection that there is, whether on_open has seen it or not; and how the last one ended.
         self._current: ClientConnection | None = None
         self._last: ConnectionClosed | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._step: asyncio.Task[None] | None = None
         self._probe: asyncio.Task[None] | None = None
@@ -111,9 +112,21 @@ class Supervisor:
 
     def start(self) -> None:
         """Begin."""
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         self._begin()
-        self._task = loop.create_task(self._run())
+        self._task = self._loop.create_task(self._run())
+
+    def check_started(self) -> None:
+        """Refuse what does not belong here.
+
+        Raises:
+            UsageError: it is not started yet, or this is not its event loop.
+        """
+        if self.state == "new":
+            raise UsageError("start() it first, or use async with")
+        # As asyncio's own objects find out: it costs less than an exception.
+        if self._loop is not None and asyncio._get_running_loop() is not self._loop:
+            raise UsageError("this is not its event loop: from another thread use loop.call_soon_threadsafe")
 
     def reconnect(self) -> None:
         """Connect now, with a new connection."""
@@ -282,7 +295,8 @@ class Supervisor:
                 final.__cause__ = error
             return final
         by_default = self._process_exception is process_exception
-        if judgement is Verdict.TOKEN and by_default and not self._destination.is_dynamic:
+        brings_another = self._destination.is_dynamic or self._on_open is not None
+        if judgement is Verdict.TOKEN and by_default and not brings_another:
             return error  # the same token would be refused again
         delay = self._pace.delay(
             asyncio.get_running_loop().time(),

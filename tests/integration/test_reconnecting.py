@@ -80,6 +80,28 @@ class TestLife:
         await ws.close()
         assert ws.state == "closed"
 
+    async def test_waiting_for_the_end(self, service: Service) -> None:
+        async with client(service) as ws:
+            waiting = asyncio.ensure_future(ws.wait_closed())
+            await service.last.close(4001)
+            await waiting
+            assert isinstance(ws.status.error, everwire.ConnectionClosedError)
+
+    async def test_it_belongs_to_its_event_loop(self, service: Service) -> None:
+        async with client(service) as ws:
+
+            async def elsewhere() -> None:
+                for attempt in (ws.send("x"), ws.recv(), ws.wait_open(), ws.close()):
+                    with pytest.raises(everwire.UsageError, match="call_soon_threadsafe"):
+                        await attempt
+
+            await asyncio.to_thread(lambda: asyncio.run(elsewhere()))
+            for command in (ws.wake, ws.reconnect):
+                with pytest.raises(everwire.UsageError, match="call_soon_threadsafe"):
+                    await asyncio.to_thread(command)
+            await asyncio.to_thread(asyncio.get_running_loop().call_soon_threadsafe, ws.reconnect)
+            await service.connected(2)
+
     async def test_it_begins_once(self, service: Service) -> None:
         async with client(service) as ws:
             with pytest.raises(everwire.UsageError, match="make a new one"):
@@ -285,6 +307,11 @@ class TestAsking:
             await service.last.close(4300)
             await service.connected(2)
         assert [request.headers["Authorization"] for request in service.requests] == ["Bearer old", "Bearer new"]
+
+    async def test_4300_comes_back_if_on_open_brings_the_token(self, service: Service) -> None:
+        async with client(service, on_open=lambda connection: None, reconnect_delays=never):
+            await service.last.close(4300)
+            await service.connected(2)
 
     async def test_the_address_is_asked_for_anew(self, service: Service) -> None:
         paths = itertools.count()
