@@ -1,4 +1,4 @@
-"""A server: the opening handshake's hooks, a task for each connection, and the orderly end."""
+"""A server: a task for each connection, and the orderly end."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from typing import Any
 
 from . import _core
 from .connection import Connection, State
-from .errors import ConnectionClosed, HandshakeFailed
-from .handshake import Request, Response, accept_key, plain_response
+from .errors import ConnectionClosed
+from .handshake import Response, accept_key, plain_response
 from .headers import Headers
+from .hooks import CLOSING, FAILED, Hooks, ProcessRequest, ProcessResponse, SelectSubprotocol
 from .listening import is_loopback, socket_name
 from .origins import Origins
 from .outside import Outside
@@ -26,16 +27,16 @@ from .settings import server_settings
 from .shards import shard_of
 from .tls import TLS
 
-__all__ = ["Handler", "ProcessRequest", "ProcessResponse", "SelectSubprotocol", "Server", "ServerConnection"]
+__all__ = ["Handler", "Server", "ServerConnection"]
 
 Handler = Callable[["ServerConnection"], Awaitable[None] | None]
 """Takes a connection. A coroutine function runs as a task; a plain one sets callbacks and returns."""
-ProcessRequest = Callable[["ServerConnection", Request], Awaitable[Response | None] | Response | None]
-ProcessResponse = Callable[["ServerConnection", Request, Response], Awaitable[Response | None] | Response | None]
-SelectSubprotocol = Callable[["ServerConnection", Sequence[str]], str | None]
 
-
-_FAILED = "Failed to open a WebSocket connection.\nSee server log for more information.\n"
+# The engine writes these itself: they are what makes a handshake.
+_OWN_FIELDS = {
+    *("upgrade", "connection", "server"),
+    *("sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions"),
+}
 
 
 class ServerConnection(Connection):
@@ -65,7 +66,7 @@ class ServerConnection(Connection):
     def subprotocol(self) -> str | None:
         """The subprotocol that was agreed, if one was."""
         if self._parsed_response is None and self._state >= State.OPEN and self.request is not None:
-            return self.server._choose(self.request.headers)
+            return self.server._hooks.choose(self.request.headers)
         return super().subprotocol
 
     def respond(self, status: http.HTTPStatus | int, text: str) -> Response:
@@ -117,12 +118,8 @@ class Server:
         self._connections: set[ServerConnection] = set()
         self.handlers: dict[ServerConnection, asyncio.Task[None]] = {}
         self._handler = handler
-        self._process_request = process_request
-        self._process_response = process_response
-        self._select_subprotocol = select_subprotocol
-        self._subprotocols = list(subprotocols)
+        self._hooks = Hooks(process_request, process_response, select_subprotocol, Origins(origins), subprotocols)
         self._server_header = server_header
-        self._origins = Origins(origins)
         self._create_connection = create_connection
         self._tls = tls
         self._options = settings
@@ -208,11 +205,9 @@ class Server:
         loopback = listening.family != socket.AF_UNIX and is_loopback(listening.getsockname()[0])
         settings = server_settings(
             self._options,
-            asks=bool(
-                self._process_request or self._process_response or self._select_subprotocol or self._origins.patterns
-            ),
-            origins=self._origins.for_engine,
-            subprotocols=self._subprotocols,
+            asks=self._hooks.ask,
+            origins=self._hooks.origins.for_engine,
+            subprotocols=self._hooks.subprotocols,
             server_header=self._server_header,
             tls=self._tls._for_server() if isinstance(self._tls, TLS) else None,
             secure=self._tls is not None,
@@ -296,7 +291,7 @@ class Server:
             self._start(connection, self._decide(connection), connection._context)
         except Exception:
             # No task, no decision.
-            self._answer(connection, plain_response(500, _FAILED), None)
+            self._answer(connection, plain_response(500, FAILED), None)
             raise
 
     def _opened(self, connection: ServerConnection) -> None:
@@ -348,91 +343,21 @@ class Server:
         self.handlers.pop(connection, None)
 
     async def _decide(self, connection: ServerConnection) -> None:
-        """Ask the hooks about a request, and answer it."""
-        hook = "process_request"
         try:
-            request = connection.request
-            if request is None:
-                return
-            response = None
-            if self._process_request is not None:
-                response = await _maybe(self._process_request(connection, request))
-            if response is not None and not isinstance(response, Response):
-                raise TypeError(f"process_request returned {type(response).__name__}: expected Response or None")
-            subprotocol = None
-            if response is None:
-                hook = "select_subprotocol"
-                response, subprotocol = self._judge(connection, request)
-            if response is None:
-                return
-            if self._process_response is not None:
-                hook = "process_response"
-                connection._parsed_response = response
-                changed = await _maybe(self._process_response(connection, request, response))
-                response = response if changed is None else changed
-            self._answer(connection, response, subprotocol)
-        except Exception:
-            connection.logger.exception("%s failed", hook)
-            self._answer(connection, plain_response(500, _FAILED), None)
-        except GeneratorExit:
-            # The loop went away with this task, and with the connection.
-            raise
-        except BaseException:
-            self._answer(connection, plain_response(503, "The server is shutting down.\n"), None)
-            raise
+            await self._hooks.decide(connection, self._shard, self._answer)
         finally:
             if self.handlers.get(connection) is asyncio.current_task():
                 del self.handlers[connection]
-
-    def _judge(self, connection: ServerConnection, request: Request) -> tuple[Response | None, str | None]:
-        judgement = self._shard.judge(connection)
-        if judgement is None:
-            return None, None  # the client has gone
-        offered, status, text, fields = judgement
-        origin = request.headers.get("Origin")
-        if offered is not None and self._origins.patterns and not self._origins.allows(origin):
-            offered, status, text = None, 403, f"this Origin is not allowed: {origin or 'none'}\n"
-        if offered is None:
-            response = plain_response(status, text)
-            response.headers.update(fields)
-            return response, None
-        if self._select_subprotocol is not None:
-            try:
-                subprotocol = self._select_subprotocol(connection, offered)
-            except HandshakeFailed as refused:
-                return plain_response(400, f"Failed to open a WebSocket connection: {refused}\n"), None
-        else:
-            subprotocol = self._choose(request.headers)
-        return connection._acceptance(subprotocol), subprotocol
-
-    def _choose(self, headers: Headers) -> str | None:
-        """The first of our subprotocols that a client offers: as the engine chooses."""
-        if not self._subprotocols:
-            return None
-        offered = {name.strip() for value in headers.get_all("Sec-WebSocket-Protocol") for name in value.split(",")}
-        return next((name for name in self._subprotocols if name in offered), None)
 
     def _answer(self, connection: ServerConnection, response: Response, subprotocol: str | None) -> None:
         if connection._state != State.CONNECTING:
             return
         if response.status_code == 101 and not self.is_serving():
-            response = plain_response(503, "The server is shutting down.\n")
+            response = plain_response(503, CLOSING)
         connection._parsed_response = response
         if response.status_code == 101:
-            own = {
-                "upgrade",
-                "connection",
-                "sec-websocket-accept",
-                "sec-websocket-protocol",
-                "sec-websocket-extensions",
-            }
-            own.add("server")
-            fields = [(name, value) for name, value in response.headers.raw_items() if name.lower() not in own]
+            fields = [(name, value) for name, value in response.headers.raw_items() if name.lower() not in _OWN_FIELDS]
             self._shard.accept(connection, subprotocol, fields)
         else:
             fields = list(response.headers.raw_items())
             self._shard.respond(connection, response.status_code, response.reason_phrase, fields, response.body)
-
-
-async def _maybe(result: Any) -> Any:
-    return await result if inspect.isawaitable(result) else result

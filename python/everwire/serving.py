@@ -11,9 +11,10 @@ from types import TracebackType
 from typing import Any
 
 from .errors import UsageError
+from .hooks import ProcessRequest, ProcessResponse, SelectSubprotocol
 from .limits import Limits
 from .listening import bind, bind_unix, check_exposure
-from .server import Handler, ProcessRequest, ProcessResponse, SelectSubprotocol, Server, ServerConnection
+from .server import Handler, Server, ServerConnection
 from .settings import server_settings
 from .tls import TLS
 

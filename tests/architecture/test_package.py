@@ -24,7 +24,7 @@ FLOORS = (
     {"errors", "relay", "shards", "tls"},
     {"backlog", "backoff", "headers", "listening", "origins", "parts", "reconnect", "settings", "status", "url"},
     {"handshake", "proxy", "target"},
-    {"authentication", "connection", "tunnel"},
+    {"authentication", "connection", "hooks", "tunnel"},
     {"broadcasting", "outside", "route"},
     {"dialer", "server"},
     {"destination", "serving"},
