@@ -8,6 +8,10 @@ import sys
 from typing import Any
 
 import pytest
+from peer.client import RawClient
+from peer.frames import TEXT
+from peer.http import Head
+from peer.server import RawServer, answer
 from peer.service import Service, client, never, reached, soon
 from peer.timing import MS, eventually
 
@@ -205,6 +209,31 @@ class TestDeciding:
             assert [message async for message in ws] == ["the end"]
             with pytest.raises(everwire.ConnectionClosedOK):
                 await ws.recv()
+
+    async def test_a_message_beyond_the_limit_ends_it_and_names_the_limit(self, service: Service) -> None:
+        # It would come again, and again be beyond the limit.
+        async with client(service, max_size=100) as ws:
+            await service.last.send("x" * 1000)
+            with pytest.raises(everwire.ConnectionClosedError) as raised:
+                await ws.recv()
+            assert raised.value.sent is not None
+            assert raised.value.sent.code == 1009
+            assert isinstance(raised.value.__cause__, everwire.LimitExceeded)
+        assert len(service.requests) == 1
+
+    async def test_a_server_that_breaks_the_protocol_ends_it(self) -> None:
+        async def behave(peer: RawClient, head: Head) -> None:
+            peer.write(answer(head))
+            peer.send(TEXT, b"masked, as a server must not")
+            await peer.reader.read()
+
+        async with RawServer(behave) as server:
+            async with ReconnectingWebSocket(server.url, reconnect_delays=soon) as ws:
+                with pytest.raises(everwire.ConnectionClosedError) as raised:
+                    await ws.recv()
+                assert raised.value.sent is not None
+                assert raised.value.sent.code == 1002
+                assert isinstance(raised.value.__cause__, everwire.ProtocolError)
 
     async def test_a_connection_that_the_program_closes_by_itself_is_the_end(self, service: Service) -> None:
         async with client(service) as ws:
