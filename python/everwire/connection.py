@@ -228,10 +228,9 @@ class Connection(_core.Connection):
             self._pings = {}
         if payload in self._pings:
             raise UsageError("already waiting for a pong with the same data")
-        loop = asyncio.get_running_loop()
         if self._state != State.OPEN or not self._ping(payload):
             raise await self._when_closed()
-        pong = loop.create_future()
+        pong = asyncio.get_running_loop().create_future()
         self._pings[payload] = (pong, time.perf_counter())
         return pong
 
@@ -277,10 +276,10 @@ class Connection(_core.Connection):
             UsageError: this is not the connection's event loop, or a child forked from its process.
         """
         if self._said is None:
+            self._is_full()  # asked for what it raises in other threads and forked children
             loop = asyncio.get_running_loop()
             if loop is not self._loop:
-                raise UsageError("the connection belongs to another event loop: use asyncio.run_coroutine_threadsafe()")
-            self._is_full()  # asked for what it raises in a forked child
+                raise UsageError("the connection belongs to another event loop, which does not run now")
             if self._closed_waiter is None:
                 self._closed_waiter = loop.create_future()
             await asyncio.shield(self._closed_waiter)

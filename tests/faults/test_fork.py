@@ -92,6 +92,9 @@ CHILDREN = {
                 usage_error(its.resume)
                 usage_error(its.abort)
                 usage_error(lambda: its.close().send(None))
+                usage_error(lambda: its.wait_closed().send(None))
+                usage_error(lambda: its.ping().send(None))
+                usage_error(lambda: its.pong().send(None))
                 usage_error(lambda: everwire.broadcast([its], "x"))
                 usage_error(lambda: its.write_buffer_size)
                 assert its.state is everwire.State.OPEN
