@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import functools
 import itertools
 import os
@@ -106,6 +107,8 @@ def _drop(task: asyncio.Task[socket.socket]) -> None:
 
 
 async def _look_up(host: str | None, port: int, family: int) -> list[Found]:
+    if host and (literal := _literal(host, port, family)):
+        return [literal]
     loop = asyncio.get_running_loop()
     flags = 0 if host else socket.AI_PASSIVE
     try:
@@ -115,6 +118,16 @@ async def _look_up(host: str | None, port: int, family: int) -> list[Found]:
     except UnicodeError as error:  # how a part of a name that is empty or too long comes out
         raise socket.gaierror(socket.EAI_NONAME, f"cannot look up {host}: {error}") from None
     return [(kind, address) for kind, _, _, _, address in infos]
+
+
+def _literal(host: str, port: int, family: int) -> Found | None:
+    # A lookup would go through a thread, even for this.
+    for kind, rest in ((socket.AF_INET, ()), (socket.AF_INET6, (0, 0))):
+        if family in (socket.AF_UNSPEC, kind):
+            with contextlib.suppress(OSError, ValueError):
+                socket.inet_pton(kind, host)
+                return kind, (host, port, *rest)
+    return None
 
 
 async def _connected(family: int, address: Any, own: Sequence[Found] | None) -> socket.socket:

@@ -239,6 +239,17 @@ class TestDial:
         with pytest.raises(socket.gaierror, match="cannot look up"):
             await dial(name, 80)
 
+    @pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
+    async def test_an_address_needs_no_look_up(self, names: Any, tried: Any, address: str) -> None:
+        with pytest.raises(ConnectionRefusedError):
+            await dial(address, 80)
+        assert tried == [address]
+
+    async def test_an_address_of_another_family_is_not_known(self, names: Any, tried: Any) -> None:
+        with pytest.raises(socket.gaierror, match="cannot look up"):
+            await dial("192.0.2.1", 80, family=V6)
+        assert tried == []
+
     async def test_our_own_name_without_an_address_of_the_family(self, names: Any, tried: Any) -> None:
         names |= {"server": [(V6, "a6")], "us": [(V4, "127.0.0.1")]}
         with pytest.raises(OSError, match="a6: local_addr has no address of this family"):
