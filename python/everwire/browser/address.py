@@ -61,7 +61,7 @@ def parse(url: object) -> Address:
         raise UsageError(f"{given!r} is not a URL for WebSockets: begin it with ws:// or wss://")
     rest, mark, _ = match[2].partition("#")
     if mark:
-        raise UsageError(f"{given!r} has a fragment, which means nothing to a server: leave out what follows the '#'")
+        raise UsageError(f"{given!r} is not a URL for WebSockets: it has a fragment, so leave out what begins with '#'")
     rest, question, query = rest.partition("?")
     authority, slash, path = _split(rest.lstrip("/\\"))
     credentials, _, place = authority.rpartition("@")

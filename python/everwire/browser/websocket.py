@@ -67,9 +67,7 @@ class WebSocket(EventTarget):
     # Set before anything can fail, for the destructor.
     _ready_state = State.CLOSED
 
-    def __init__(
-        self, url: str, protocols: str | Iterable[str] | Mapping[str, Any] = (), **options: Any
-    ) -> None:
+    def __init__(self, url: str, protocols: str | Iterable[str] | Mapping[str, Any] = (), **options: Any) -> None:
         """Begin to connect.
 
         Args:
@@ -280,9 +278,11 @@ class WebSocket(EventTarget):
             # What was on its way when the program closed is not for it any more.
             if self._closed_by_us:
                 raise StopAsyncIteration
-        except ConnectionClosed:
+        except (ConnectionClosed, StopAsyncIteration):
             if self._closed_by_us:
                 raise StopAsyncIteration from None
+            # The listeners hear of the end first.
+            await self._ended
             raise
         finally:
             self._pulls -= 1
