@@ -103,6 +103,14 @@ def line(tmp_path: Path) -> Wire:
     return Wire("plain", "deflate", tmp_path)
 
 
+@pytest.fixture
+async def complaints() -> list[dict[str, Any]]:
+    """What the loop's exception handler is told."""
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    return told
+
+
 async def echo(connection: everwire.ServerConnection) -> None:
     """A handler."""
     async for message in connection:

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
 import pytest
 from peer import frames
 from peer.client import RawClient
 
 import everwire
-
-
-@pytest.fixture
-async def complaints() -> list[dict[str, Any]]:
-    """What the loop's exception handler is told."""
-    told: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
-    return told
 
 
 def echo(connection):

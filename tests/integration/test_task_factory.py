@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from typing import Any
 
 import pytest
 from peer.timing import MS, eventually
@@ -21,14 +20,6 @@ async def eager() -> None:
     if sys.version_info < (3, 12):
         pytest.skip("this Python has no eager tasks")
     asyncio.get_running_loop().set_task_factory(_eager)
-
-
-@pytest.fixture
-async def complaints() -> list[dict[str, Any]]:
-    """What the loop's exception handler is told."""
-    told: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
-    return told
 
 
 def _eager(loop, coroutine, *, eager_start=True, **options):
