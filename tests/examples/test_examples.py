@@ -138,6 +138,16 @@ async def test_echo_and_client() -> None:
         assert await finished("client.py", url, "one", "zwei ∿", "") == (0, "one\nzwei ∿\n\n", "")
 
 
+async def test_listeners_hear_answers_and_the_end() -> None:
+    async with running("echo.py", "0") as [url]:
+        status, output, errors = await finished("listeners.py", url, "one", "zwei ∿")
+        assert (status, output, errors) == (0, "one\nzwei ∿\nclosed: 1000 that was all\n", "")
+    status, output, errors = await finished("listeners.py", url, "hello")
+    assert (status, output) == (1, "closed: 1006\n")
+    assert errors.startswith(f"{url}: ")
+    assert "Traceback" not in errors
+
+
 async def test_client_says_why_it_cannot_connect() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -189,27 +189,27 @@ class TestHandshake:
 
 class TestStates:
     def test_they_have_numbers(self) -> None:
-        """WPT: websockets/interfaces/WebSocket/constants/001.html, websockets/interfaces/WebSocket/constants/005.html"""
+        """WPT: websockets/interfaces/WebSocket/constants/001.html"""
         assert (WebSocket.CONNECTING, WebSocket.OPEN, WebSocket.CLOSING, WebSocket.CLOSED) == (0, 1, 2, 3)
 
     async def test_objects_have_them_too(self, home: Any) -> None:
-        """WPT: websockets/interfaces/WebSocket/constants/004.html, websockets/interfaces/WebSocket/constants/006.html"""
+        """WPT: websockets/interfaces/WebSocket/constants/004.html"""
         ws = home.open()
         assert (ws.CONNECTING, ws.OPEN, ws.CLOSING, ws.CLOSED) == (0, 1, 2, 3)
 
     async def test_the_first_is_connecting(self, home: Any) -> None:
-        """WPT: websockets/interfaces/WebSocket/readyState/001.html, websockets/interfaces/WebSocket/readyState/002.html"""
+        """WPT: websockets/interfaces/WebSocket/readyState/001.html"""
         ws = home.open()
         assert ws.ready_state == ws.readyState == ws.CONNECTING
 
     async def test_they_cannot_be_set(self, home: Any) -> None:
-        """WPT: websockets/interfaces/WebSocket/readyState/003.html"""
+        """WPT: websockets/interfaces/WebSocket/readyState/002.html"""
         ws = home.open()
         with pytest.raises(AttributeError):
             ws.ready_state = 1  # type: ignore[misc]
 
     async def test_they_cannot_be_deleted(self, home: Any) -> None:
-        """WPT: websockets/interfaces/WebSocket/readyState/004.html"""
+        """WPT: websockets/interfaces/WebSocket/readyState/003.html"""
         ws = home.open()
         with pytest.raises(AttributeError):
             del ws.ready_state  # type: ignore[misc]
@@ -351,7 +351,6 @@ class TestClose:
 
 class TestGarbage:
     async def test_one_with_listeners_stays_alive(self, site: Any) -> None:
-        """WPT: websockets/multi-globals/message-received.html, as far as it is about objects that nobody holds"""
         told: asyncio.Queue[str] = asyncio.Queue()
 
         def start() -> weakref.ref[WebSocket]:
