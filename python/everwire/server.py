@@ -16,7 +16,7 @@ from typing import Any
 
 from . import _core
 from .connection import Connection, State
-from .errors import ConnectionClosed
+from .errors import ConnectionClosed, UsageError
 from .handshake import Response, accept_key, plain_response
 from .headers import Headers
 from .hooks import CLOSING, FAILED, Hooks, ProcessRequest, ProcessResponse, SelectSubprotocol
@@ -283,6 +283,8 @@ class Server:
         connection = context.run(self._create_connection, self)
         if not isinstance(connection, ServerConnection):
             raise TypeError(f"create_connection returned {type(connection).__name__}: expected a ServerConnection")
+        if connection._state != State.CONNECTING or "_context" in vars(connection):
+            raise UsageError("create_connection returned a connection that is in use: make a new one each time")
         connection._context = context
         return connection
 

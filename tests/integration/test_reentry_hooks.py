@@ -143,6 +143,24 @@ class TestHooks:
                     await client.recv()
         assert "create_connection returned object" in str(complaints[0]["exception"])
 
+    @pytest.mark.parametrize("hooked", [False, True])
+    async def test_create_connection_returns_the_same_again(self, line, complaints, hooked):
+        made = []
+
+        def create(server):
+            if not made:
+                made.append(everwire.ServerConnection(server))
+            return made[0]
+
+        hooks = {"process_request": lambda connection, request: None} if hooked else {}
+        async with line.serve(echo, create_connection=create, **hooks) as server, line.connect(server) as first:
+            with pytest.raises((everwire.HandshakeFailed, everwire.ConnectionClosed)):
+                async with line.connect(server) as second:
+                    await second.recv()
+            await first.send("mine alone")
+            assert await first.recv() == "mine alone"
+        assert "in use" in str(complaints[0]["exception"])
+
     async def test_create_connection_closes_the_server_and_sends_to_others(self, wire):
         first = []
 
