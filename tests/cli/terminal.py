@@ -14,6 +14,8 @@ import termios
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from peer.timing import MS
+
 __all__ = ["Terminal"]
 
 PATIENCE = 10.0
@@ -80,6 +82,15 @@ class Terminal:
         except TimeoutError:
             raise AssertionError(f"{text!r} never appeared in {self.text[since:]!r}") from None
         return at + len(text)
+
+    async def quiet(self, seconds: float = 300 * MS) -> None:
+        """Wait until nothing was written for a while."""
+        while True:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self.change()
+            except TimeoutError:
+                return
 
     async def change(self) -> None:
         """Wait until something is written."""

@@ -390,17 +390,28 @@ async def test_a_terminal_that_goes_away_ends_it(command: Command, serve: Serve)
             await closed.wait()
 
 
-async def test_lines_that_were_typed_are_sent_before_ctrl_d_counts(command: Command, serve: Serve) -> None:
-    got: list[Any] = []
+async def test_lines_that_were_typed_are_sent_before_ctrl_d_counts(
+    command: Command, serve: Serve, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(os.urandom(1_000_000))
+    go = asyncio.Event()
+    got: list[int] = []
 
     async def handler(connection: everwire.ServerConnection) -> None:
-        got.extend([message async for message in connection])
+        async with asyncio.timeout(20):
+            await go.wait()
+        got.extend([len(message) async for message in connection])
 
     async with command.terminal("connect", await serve(handler)) as terminal:
         await terminal.ready()
-        terminal.type("".join(f"{number}{ENTER}" for number in range(20)) + CTRL_D)
+        terminal.type(f"/binary @{tmp_path}/file{ENTER}" * 20 + f"last{ENTER}")
+        await terminal.see("> binary, 1,000,000 bytes")
+        terminal.type(CTRL_D)
+        await terminal.quiet()
+        assert "> last" not in terminal.text
+        go.set()
         assert await terminal.code() == 0
-    await eventually(lambda: got == [str(number) for number in range(20)])
+    await eventually(lambda: got == [1_000_000] * 20 + [4])
 
 
 async def test_lines_that_are_pasted_are_one_message(command: Command, serve: Serve) -> None:
