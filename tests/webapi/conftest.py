@@ -108,6 +108,11 @@ class Site:
         async for message in ws:
             await ws.send(str(len(message)))
 
+    async def on_echo_later(self, ws: Any, parts: Any) -> None:
+        """Says everything again, when it may."""
+        await self.go.wait()
+        await self.on_echo(ws, parts)
+
     async def on_slow(self, ws: Any, parts: Any) -> None:
         """Says when each message was read, a while after the one before."""
         async for message in ws:

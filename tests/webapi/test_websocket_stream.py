@@ -297,6 +297,21 @@ class TestWritable:
         wss.close()
         await wss.closed
 
+    async def test_a_write_is_done_below_the_high_water_mark(self, site: Any) -> None:
+        wss, _, writer = await opened(site, "/receive", compression=None)
+        wire = wss._session._wire
+        while True:
+            writing = asyncio.ensure_future(_settled(writer.write(bytes(MIB // 2))))
+            await asyncio.wait([writing], timeout=50 * MS)
+            if not writing.done():
+                break
+            assert wire.write_buffer_size <= everwire.Limits().write_high
+        assert wire.write_buffer_size > everwire.Limits().write_high
+        site.go.set()
+        await writing
+        assert wire.write_buffer_size <= everwire.Limits().write_high
+        wss.close()
+
     async def test_closing_writes_everything_first(self, site: Any) -> None:
         wss, _, writer = await opened(site, "/receive", compression=None)
         writes = [writer.write(bytes(MIB)) for _ in range(10)]

@@ -13,7 +13,7 @@ from peer.http import Head
 from peer.server import RawServer, answer
 from peer.timing import MS, eventually
 
-from everwire import UsageError
+from everwire import Limits, UsageError
 from everwire.browser import CloseEvent, Event, WebSocket
 
 
@@ -337,9 +337,9 @@ class TestClose:
         assert home.open().close() is None
 
     async def test_what_was_sent_before_goes_first(self, site: Any, until: Any) -> None:
-        ws = site.open("/receive")
+        ws = site.open("/receive", compression=None)
         await until(ws, "open")
-        for _ in range(40):
+        for _ in range(60):
             ws.send(bytes(2**18))
         ws.close(3000)
         assert ws.buffered_amount > 0
@@ -402,11 +402,23 @@ class TestGarbage:
             await gone.wait()
 
     async def test_what_it_sent_last_is_sent(self, site: Any, until: Any) -> None:
-        ws = site.open("/receive")
+        ws = site.open("/echo_later", compression=None)
         await until(ws, "open")
-        for _ in range(40):
+        for _ in range(60):
             ws.send(bytes(2**18))
         del ws
+        await asyncio.sleep(0)
+        gc.collect()
+        site.go.set()
+        assert await site.ends.get() == (1005, "")
+
+    async def test_what_comes_meanwhile_is_in_nobodys_way(self, site: Any) -> None:
+        """The server answers, and goes on reading only if its answers are read: more than fits on the way."""
+        ws = await site.open("/echo_later", compression=None, limits=Limits(output=2**26))
+        for _ in range(200):
+            ws.send(bytes(2**18))
+        del ws
+        await asyncio.sleep(0)
         gc.collect()
         site.go.set()
         assert await site.ends.get() == (1005, "")

@@ -68,6 +68,8 @@ class Outgoing:
         self._dropped = 0
         # What the engine may still hold: bytes of payload and of frames, message by message.
         self._handed: deque[tuple[int, int]] = deque()
+        # How much of it waited when somebody last looked: the engine does not tell once the connection is closed.
+        self._known = 0
         self._is_compressed = "permessage-deflate" in extensions_of(wire)
         self._frozen: int | None = None
         self._is_over = False
@@ -119,7 +121,7 @@ class Outgoing:
         """Note that the connection is closed: what waits now will wait forever."""
         if self._is_over:
             return
-        self._frozen = 0 if everything_left else sum(size for size, _ in self._handed)
+        self._frozen = 0 if everything_left else self._known
         self._is_over = True
 
     def _take(self, message: str | bytes | memoryview, size: int) -> bool:
@@ -144,7 +146,9 @@ class Outgoing:
         after = self._wire.write_buffer_size
         if after == 0:
             self._handed.clear()
+            self._known = 0
             return
+        self._known += size
         on_wire = size + (6 if size < 126 else 8 if size < 65536 else 14)
         self._handed.append((size, max(after - before, 1) if self._is_compressed else on_wire))
 
@@ -160,6 +164,7 @@ class Outgoing:
             kept += 1
         while len(self._handed) > kept:
             self._handed.popleft()
+        self._known = total
         return total
 
     def _freeze(self) -> None:
