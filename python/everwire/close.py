@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-__all__ = ["CODES", "Close", "explanation"]
+__all__ = ["CODES", "Close", "explanation", "objection"]
 
 CODES: dict[int, tuple[str, str]] = {
     1000: ("OK", "The purpose of the connection is fulfilled."),
@@ -47,6 +47,15 @@ class Close:
             meaning = "unknown"
         text = f"{self.code} ({meaning})"
         return f"{text} {self.reason}" if self.reason else text
+
+
+def objection(code: int, reason: str) -> str | None:
+    """What speaks against a close frame with this code and reason, if anything does (RFC 6455 §5.5, §7.4)."""
+    if not (1000 <= code <= 1014 or 3000 <= code <= 4999) or code in (1004, 1005, 1006):
+        return f"{code} is not a close code to send: use 1000 to 1014 (but 1004, 1005, 1006) or 3000 to 4999"
+    if len(reason.encode()) > 123:
+        return "a close reason has at most 123 bytes in UTF-8"
+    return None
 
 
 def explanation(code: int) -> str:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 from . import _core
-from .close import Close
+from .close import Close, objection
 from .errors import (
     ConnectionClosed,
     ConnectionClosedError,
@@ -262,7 +262,12 @@ class Connection(_core.Connection):
         Args:
             code: 1000 to 1014 but 1004, 1005 and 1006, or 3000 to 4999.
             reason: at most 123 bytes in UTF-8.
+
+        Raises:
+            UsageError: there is no such code, or the reason is too long; nothing is closed.
         """
+        if wrong := objection(code, reason):
+            raise UsageError(wrong)
         if self._state < State.CLOSED:
             if self._is_mid_message:
                 code, reason = 1011, "close during fragmented message"

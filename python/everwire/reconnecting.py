@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, overload
 
 from .backlog import Backlog, Overflow
 from .backoff import Pace, backoff
-from .close import Close
+from .close import Close, objection
 from .connection import BytesLike, Data
 from .destination import Asked, Destination
 from .dialer import ClientConnection
@@ -204,7 +204,8 @@ class ReconnectingWebSocket:
         Raises:
             UsageError: there is no such code, or the reason is too long; nothing is closed.
         """
-        _check_close(code, reason)
+        if wrong := objection(code, reason):
+            raise UsageError(wrong)
         if self.state != "new":
             self._supervisor.check_started()
         self._supervisor.close(Close(code, reason))
@@ -382,10 +383,3 @@ def _checked(message: Any, text: bool | None) -> str | BytesLike:
     raise TypeError(
         f"message must be str or bytes-like, not {type(message).__name__}; parts cannot be sent across connections"
     )
-
-
-def _check_close(code: int, reason: str) -> None:
-    if not (1000 <= code <= 1014 or 3000 <= code <= 4999) or code in (1004, 1005, 1006):
-        raise UsageError(f"{code} is not a close code to send: use 1000 to 1014 (but 1004, 1005, 1006) or 3000 to 4999")
-    if len(reason.encode()) > 123:
-        raise UsageError("a close reason has at most 123 bytes in UTF-8")

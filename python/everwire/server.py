@@ -15,6 +15,7 @@ from types import CoroutineType, TracebackType
 from typing import Any
 
 from . import _core
+from .close import objection
 from .connection import Connection, State
 from .errors import ConnectionClosed, UsageError
 from .handshake import Response, accept_key, plain_response
@@ -169,9 +170,12 @@ class Server:
             reason: the close reason.
 
         Raises:
-            UsageError: this is not the thread of the server's event loop, or a child forked from its process.
+            UsageError: this is not the thread of the server's event loop, or a child forked from its process; or there is no
+                such code, or the reason is too long. Nothing is closed.
         """
         self._check_caller()
+        if wrong := objection(code, reason):
+            raise UsageError(wrong)
         if self._closing is None:
             self._closing = self.loop.create_task(self._close(close_connections, code, reason))
 
