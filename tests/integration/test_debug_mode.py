@@ -30,7 +30,7 @@ async def debug(caplog):
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
     # A busy machine stops anybody for a while: a turn takes a millisecond, the default is a hundred.
-    loop.slow_callback_duration = 400 * MS
+    loop.slow_callback_duration = 800 * MS
     told = []
     loop.set_exception_handler(lambda loop, context: told.append(context))
     yield
