@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import logging
 import threading
+import weakref
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from peer.server import RawServer, answer
 from peer.timing import MS, eventually
 
 from everwire import ConnectionClosedError, HandshakeFailed, LimitExceeded, Limits, UsageError
-from everwire.browser import AbortController, CloseEvent, Event, EventTarget, MessageEvent, WebSocket
+from everwire.browser import AbortController, CloseEvent, Event, EventTarget, MessageEvent, WebSocket, WebSocketStream
 
 
 def test_it_says_that_it_needs_an_event_loop() -> None:
@@ -274,6 +277,18 @@ class TestListeners:
         target.dispatch_event(Event("x"))
         assert len(told) == 1
 
+    async def test_a_signal_does_not_hold_what_was_removed(self) -> None:
+        target, controller = EventTarget(), AbortController()
+        target.add_event_listener("x", print, signal=controller.signal)
+        target.add_event_listener("y", print, once=True, signal=controller.signal)
+        known = weakref.ref(target)
+        target.remove_event_listener("x", print)
+        target.dispatch_event(Event("y"))
+        del target
+        gc.collect()
+        assert known() is None
+        controller.abort()
+
     async def test_methods_are_removed_as_they_were_added(self) -> None:
         class Own:
             def hear(self, event: Event) -> None:
@@ -457,6 +472,53 @@ class TestSending:
             await anext(ws)
         assert raised.value.sent is not None
         assert raised.value.sent.code == 1009
+
+
+async def test_it_belongs_to_one_thread(home: Any) -> None:
+    ws = await home.open()
+    for call in (lambda: ws.send("x"), ws.close):
+        with pytest.raises(UsageError, match="thread"):
+            await asyncio.to_thread(call)
+    ws.send("still open")
+    assert await anext(ws) == "still open"
+    ws.close()
+
+
+@pytest.fixture
+async def eager() -> AsyncIterator[None]:
+    """Tasks that begin within the call that makes them."""
+    loop = asyncio.get_running_loop()
+    if not hasattr(asyncio, "eager_task_factory") or not isinstance(loop, asyncio.SelectorEventLoop):
+        pytest.skip("neither Python 3.11 nor uvloop has eager tasks")
+    loop.set_task_factory(asyncio.eager_task_factory)
+    yield
+    loop.set_task_factory(None)
+
+
+async def test_eager_tasks_make_no_difference(site: Any, until: Any, eager: None) -> None:
+    ws = WebSocket("ws://127.0.0.1:1/")
+    assert ws.ready_state == ws.CONNECTING
+    assert (await ws.wait_closed()).code == 1006
+    ws = site.open("/echo_later", compression=None)
+    await until(ws, "open")
+    for _ in range(60):
+        ws.send(bytes(2**18))
+    site.go.set()
+    received = 0
+    async for message in ws:
+        received += len(message)
+        if received == 60 * 2**18:
+            break
+    ws.close()
+    await ws.wait_closed()
+    wss = WebSocketStream(site.url + "/echo")
+    opened = await wss.opened
+    writer, reader = opened.writable.get_writer(), opened.readable.get_reader()
+    for size in (1, 100_000, 2):
+        writer.write(bytes(size))
+        assert len((await reader.read()).value or b"") == size
+    await writer.close()
+    assert await reader.read() == (None, True)
 
 
 async def test_what_was_read_before_the_end_is_told_first(heard: Any) -> None:

@@ -319,7 +319,7 @@ class TestHandshake:
 
         async def behavior(client: Any, head: Head) -> None:
             client.write(answer(head) + b"\x88\x06\x03\xe9PASS")
-            await client.closed()
+            await client.frame()
 
         async with RawServer(behavior) as server:
             ws = WebSocket(server.url)
@@ -327,6 +327,18 @@ class TestHandshake:
             ws.on_open = lambda _: ws.close()
             closed = await ws.wait_closed()
         assert (closed.code, closed.reason, closed.was_clean) == (1001, "PASS", True)
+
+    async def test_a_redirect_is_not_followed(self, home: Any) -> None:
+        """WPT: websockets/opening-handshake/received-301-code.html"""
+
+        async def behavior(client: Any, head: Head) -> None:
+            client.write(f"HTTP/1.1 301 Moved\r\nLocation: {home.url}/echo\r\nContent-Length: 0\r\n\r\n".encode())
+
+        async with RawServer(behavior) as server:
+            await failed(WebSocket(server.url))
+            assert home.paths == []
+            async with WebSocket(server.url, max_redirects=1):
+                assert home.paths == ["/echo"]
 
     async def test_one_attempt_after_another(self, home: Any) -> None:
         """WPT: websockets/opening-handshake/006.html"""

@@ -76,6 +76,8 @@ class Link:
         self.pending = 0
         self._reading: asyncio.Task[None] | None = None
         self._has_ended = False
+        # Browsers follow none (WebSockets §2.2).
+        options = {"max_redirects": 0, **options}
         opening = connect(url, subprotocols=protocols or None, create_connection=self._make, **options)
         self._opening = self._spawn(self._open(opening, protocols))
 
@@ -179,7 +181,8 @@ class Link:
             owner._on_end(self.wire._exception())
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = self._loop.create_task(work)
+        # Not by the loop's factory: an eager task would begin within whatever call of the program led here.
+        task: asyncio.Task[None] = asyncio.Task(work, loop=self._loop)
         _tasks.add(task)
         task.add_done_callback(_tasks.discard)
         return task

@@ -180,13 +180,16 @@ class Outgoing:
         self._queue.append(item)
         self._queued += item.size
         if self._task is None:
-            self._task = self._loop.create_task(self._empty())
-            self._task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._task = None
+            # Not by the loop's factory: an eager task could be over before it is known.
+            self._task = asyncio.Task(self._empty(), loop=self._loop)
 
     async def _empty(self) -> None:
+        try:
+            await self._send_all()
+        finally:
+            self._task = None
+
+    async def _send_all(self) -> None:
         while self._queue:
             item = self._queue[0]
             if isinstance(item, _Goodbye):

@@ -143,7 +143,8 @@ class ReadableStream:
 
     def _start(self) -> None:
         if self._pulling is None and not self._is_exhausted:
-            self._pulling = self._loop.create_task(self._take())
+            # Not by the loop's factory: an eager task could be over before it is known.
+            self._pulling = asyncio.Task(self._take(), loop=self._loop)
 
     async def _take(self) -> None:
         try:

@@ -38,13 +38,14 @@ _tasks: set[asyncio.Future[Any]] = set()
 class _Entry:
     """A listener where it stands in the order."""
 
-    __slots__ = ("is_removed", "listener", "once", "type")
+    __slots__ = ("is_removed", "listener", "on_removed", "once", "type")
 
     def __init__(self, type: str, listener: Any, once: bool) -> None:
         self.type = type
         self.listener = listener
         self.once = once
         self.is_removed = False
+        self.on_removed: Callable[[], None] | None = None
 
 
 class EventTarget:
@@ -84,9 +85,16 @@ class EventTarget:
             raise TypeError(f"a listener is callable or has a method handle_event, not {_article(listener)}")
         if self._find(type, listener) is not None:
             return
-        self._add(_Entry(type, listener, once))
+        entry = _Entry(type, listener, once)
+        self._add(entry)
         if signal is not None:
-            signal.add_event_listener("abort", lambda _: self.remove_event_listener(type, listener), once=True)
+
+            def remove(_: Event) -> None:
+                self._remove(entry)
+
+            signal.add_event_listener("abort", remove)
+            # A signal may live for long: it must not hold what has nothing to do with it any more.
+            entry.on_removed = lambda: signal.remove_event_listener("abort", remove)
 
     def remove_event_listener(self, type: str, listener: Listener | None) -> None:
         """Call a listener no more, not even for an event that is being dispatched; one that is unknown is none."""
@@ -173,6 +181,8 @@ class EventTarget:
     def _remove(self, entry: _Entry) -> None:
         entry.is_removed = True
         self._entries.remove(entry)
+        if entry.on_removed is not None:
+            entry.on_removed()
         self._on_listeners_changed()
 
 

@@ -197,6 +197,8 @@ class WebSocket(EventTarget):
     def close(self, code: int | None = None, reason: str = "") -> None:
         """Begin to close: when what was sent before has gone, the peer is told, and ``close`` comes when it has answered.
 
+        The answer has ``close_timeout``; what was sent before has as long as the peer is alive.
+
         While it connects, it fails instead: ``error``, then ``close`` with 1006. When it closes already, nothing happens. Messages
         that come after the call are dropped.
 
@@ -214,10 +216,10 @@ class WebSocket(EventTarget):
             self._link.stop_opening()
             self._loop.call_soon(self._fail, UsageError("the WebSocket was closed before it was open"))
         elif self._ready_state is State.OPEN:
-            self._ready_state = State.CLOSING
-            self._closed_by_us = True
             assert self._link.outgoing is not None
             self._link.outgoing.close(code, reason)
+            self._ready_state = State.CLOSING
+            self._closed_by_us = True
         self._on_listeners_changed()
 
     async def wait_closed(self) -> CloseEvent:

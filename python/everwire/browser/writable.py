@@ -159,7 +159,8 @@ class WritableStream:
         if message is not None and self._ready.done():
             self._ready = Outcome(self._loop)
         if self._working is None:
-            self._working = self._loop.create_task(self._work())
+            # Not by the loop's factory: an eager task could be over before it is known.
+            self._working = asyncio.Task(self._work(), loop=self._loop)
         return outcome
 
     async def _work(self) -> None:
