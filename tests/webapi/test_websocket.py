@@ -496,9 +496,14 @@ async def eager() -> AsyncIterator[None]:
 
 
 async def test_eager_tasks_make_no_difference(site: Any, until: Any, eager: None) -> None:
-    ws = WebSocket("ws://127.0.0.1:1/")
+    # Fails before anything waits: not our address (RFC 5737).
+    ws = WebSocket("ws://127.0.0.1:1/", local_addr=("203.0.113.1", 0))
     assert ws.ready_state == ws.CONNECTING
     assert (await ws.wait_closed()).code == 1006
+    async with site.open() as ws:
+        for _ in range(2):
+            ws.send(io.BytesIO(b"in memory"))
+            assert await anext(ws) == b"in memory"
     ws = site.open("/echo_later", compression=None)
     await until(ws, "open")
     for _ in range(60):
@@ -516,6 +521,9 @@ async def test_eager_tasks_make_no_difference(site: Any, until: Any, eager: None
     writer, reader = opened.writable.get_writer(), opened.readable.get_reader()
     for size in (1, 100_000, 2):
         writer.write(bytes(size))
+    # Now they are there before anybody asks for them.
+    await asyncio.sleep(50 * MS)
+    for size in (1, 100_000, 2):
         assert len((await reader.read()).value or b"") == size
     await writer.close()
     assert await reader.read() == (None, True)
