@@ -29,6 +29,7 @@ from everwire import (
     unix_connect,
     unix_serve,
 )
+from everwire.browser import CloseEvent, MessageEvent, WebSocket, WebSocketStream
 from everwire.compat import websockets
 from everwire.compat.websockets.asyncio import server as websockets_server
 
@@ -217,3 +218,43 @@ async def moving_from_websockets() -> None:
     websockets_server.broadcast([connection], b"all")
     websockets.serve(handler, 8765)  # mistake
     websockets.connect(b"ws://localhost")  # mistake
+
+
+async def browsing() -> None:
+    ws = WebSocket("ws://localhost", ["chat"], ssl=None)
+    reveal_type(await ws)  # -> WebSocket
+    reveal_type(ws.ready_state)  # -> State
+    reveal_type(ws.readyState)  # -> State
+    reveal_type(ws.buffered_amount)  # -> int
+    reveal_type(await ws.wait_closed())  # -> CloseEvent
+
+    def on_message(event: MessageEvent) -> None:
+        ws.send_json(event.json())
+
+    async def on_close(event: CloseEvent) -> None:
+        reveal_type(event.was_clean)  # -> bool
+
+    ws.on_message = on_message
+    ws.onclose = on_close
+    ws.on_error = None
+    ws.add_event_listener("close", on_close, once=True)
+    ws.on_message = on_close  # mistake
+    ws.on_open = 1  # mistake
+    ws.close("bye")  # mistake
+    async for message in ws:
+        reveal_type(message)  # -> str | bytes | memoryview[int] | BytesIO
+
+
+async def streaming() -> None:
+    wss = WebSocketStream("ws://localhost", protocols=["chat"])
+    opened = await wss.opened
+    reveal_type(opened)  # -> OpenInfo
+    reveal_type((await opened.readable.get_reader().read()).value)  # -> str | bytes | None
+    reveal_type(await wss.closed)  # -> CloseInfo
+    async for message in opened.readable:
+        reveal_type(message)  # -> str | bytes
+    writer = opened.writable.get_writer()
+    await writer.write(b"x")
+    reveal_type(writer.desired_size)  # -> int | None
+    writer.write(1)  # mistake
+    wss.close(1000)  # mistake
