@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from peer import frames
+from peer.certificates import client_context
 from peer.http import Head
 from peer.server import RawServer, answer
 from peer.timing import MS, eventually
@@ -108,6 +109,17 @@ async def _first(readable: Any) -> Any:
     async for message in readable.values(prevent_cancel=True):
         yield message
         return
+
+
+@pytest.mark.parametrize("is_ours", [True, False], ids=["TLS", "SSLContext"])
+async def test_streams_go_through_tls(secure: Any, is_ours: bool) -> None:
+    options = secure.options if is_ours else {"ssl": client_context()}
+    wss, reader, writer = await opened(secure, max_size=None, compression=None, **options)
+    writes = [writer.write(bytes(4 * MIB)) for _ in range(4)]
+    assert [len((await reader.read()).value) for _ in range(4)] == [4 * MIB] * 4
+    await asyncio.gather(*writes)
+    await writer.close()
+    assert (await wss.closed).close_code == 1005
 
 
 class TestReadable:
@@ -344,7 +356,21 @@ class TestWritable:
         await writer.abort()
         home.go.set()
         await asyncio.wait([asyncio.ensure_future(_settled(wss.closed))])
-        assert (await home.ends.get())[0] in (3999, 1002)
+        assert await home.ends.get() == (3999, "enough")
+
+    async def test_closing_the_whole_fails_what_waits(self, home: Any) -> None:
+        wss, _, writer = await opened(home, "/receive", compression=None)
+        writes = [writer.write(bytes(8 * MIB)) for _ in range(4)]
+        await asyncio.sleep(20 * MS)
+        wss.close(close_code=3998)
+        home.go.set()
+        with pytest.raises(WebSocketError) as closed:
+            await wss.closed
+        assert closed.value.close_code == 3998
+        for outcome in (writes[-1], writer.ready, writer.closed):
+            with pytest.raises(WebSocketError) as raised:
+                await outcome
+            assert raised.value is closed.value
 
     async def test_nothing_is_written_after_a_clean_end(self, site: Any) -> None:
         wss, _, writer = await opened(site, "/remote-close?code=1000")
