@@ -61,7 +61,11 @@ def forget_everything():
         # Once for the cycle, once for what its finalizers left.
         gc.collect()
         gc.collect()
-        return [f"{warning.category.__name__}: {warning.message}" for warning in caught]
+        said = [f"{warning.category.__name__}: {warning.message}" for warning in caught]
+        # A warning holds what it is about.
+        caught.clear()
+        gc.collect()
+    return said
 
 
 def drop_a_loop(make_loop, handler, *tls):
