@@ -7,10 +7,13 @@ import subprocess
 import sys
 
 import environment
+import machine
 from step import ROOT, TARGET, Missing, Tally, main, run
 
 LOAD = ROOT / "bench" / "load" / "Cargo.toml"
 FUZZ = ROOT / "crates" / "everwire-wire" / "fuzz" / "Cargo.toml"
+DEBIANS = {"fmt": "rustfmt-web", "clippy": "rust-web-clippy"}
+"""The packages that go with Debian's cargo-web."""
 
 
 def prepare() -> None:
@@ -69,6 +72,8 @@ def python(module: str, *arguments: str) -> None:
 
 
 def _component(name: str) -> None:
+    if machine.may_install() and shutil.which("rustup") is None:
+        machine.install({f"cargo-{name}": DEBIANS[name]})
     if subprocess.run(["cargo", name, "--version"], capture_output=True, check=False).returncode:
         raise Missing(f"cargo {name} is missing: rustup component add {'rustfmt' if name == 'fmt' else name}")
 
