@@ -19,7 +19,7 @@ from peer.timing import MS, eventually
 
 import everwire
 from everwire import ConnectionClosedOK, UsageError
-from everwire.browser import AbortController, OpenInfo, WebSocketError, WebSocketStream
+from everwire.browser import AbortController, CloseInfo, OpenInfo, WebSocketError, WebSocketStream
 
 MIB = 1024 * 1024
 
@@ -460,17 +460,58 @@ class TestGarbage:
         assert known() is None
         assert await site.ends.get() == (1005, "")
 
+    @pytest.mark.parametrize("what", ["closed", "reader", "writer"])
+    async def test_one_whose_end_is_awaited_stays(self, what: str) -> None:
+        go = asyncio.Event()
+
+        async def behavior(client: Any, head: Head) -> None:
+            client.write(answer(head))
+            await go.wait()
+            client.write(frames.close(3000, key=None))
+            await client.frame()
+
+        async with RawServer(behavior) as server:
+
+            def start(wss: WebSocketStream, info: OpenInfo) -> Any:
+                if what == "closed":
+                    return wss.closed
+                return (info.readable.get_reader() if what == "reader" else info.writable.get_writer()).closed
+
+            wss: Any = WebSocketStream(server.url)
+            outcome = start(wss, await wss.opened)
+            waiting = asyncio.ensure_future(_settled(outcome))
+            wss = outcome = None
+            for _ in range(5):
+                await asyncio.sleep(0)
+                gc.collect()
+            go.set()
+            if what == "writer":
+                with pytest.raises(everwire.ConnectionClosedError):
+                    await waiting
+            else:
+                assert await waiting in (None, CloseInfo(3000))
+
+    async def test_one_that_is_only_awaited_opens(self, site: Any) -> None:
+        def start() -> Any:
+            return asyncio.ensure_future(_settled(stream(site).opened))
+
+        opening = start()
+        await asyncio.sleep(0)
+        gc.collect()
+        assert isinstance(await opening, OpenInfo)
+
     async def test_one_that_is_read_stays(self, site: Any) -> None:
         def start(info: OpenInfo) -> asyncio.Task[Any]:
             return asyncio.ensure_future(info.readable.get_reader().read())
 
         wss: Any = stream(site)
         info: Any = await wss.opened
-        writing = info.writable.get_writer().write("x")
+        writing: Any = info.writable.get_writer().write("x")
         reading = start(info)
         wss = info = None
         gc.collect()
         await writing
+        writing = None
         assert await reading == ("x", False)
         await eventually(lambda: gc.collect() >= 0 and not site.ends.empty())
 

@@ -382,6 +382,16 @@ class TestGarbage:
         assert known() is None
         assert await site.ends.get() == (1005, "")
 
+    async def test_one_whose_end_is_awaited_stays_alive(self, site: Any) -> None:
+        def start() -> asyncio.Task[CloseEvent]:
+            return asyncio.ensure_future(site.open("/burst?3000").wait_closed())
+
+        ending = start()
+        for _ in range(5):
+            await asyncio.sleep(0)
+            gc.collect()
+        assert (await ending).code == 3000
+
     async def test_one_that_nobody_hears_is_collected_while_it_connects(self) -> None:
         asked, gone = asyncio.Event(), asyncio.Event()
 

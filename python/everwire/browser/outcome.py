@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
-from typing import Any, Generic, TypeVar
+import weakref
+from collections.abc import Generator
+from typing import Any, Generic, Protocol, TypeVar
 
-__all__ = ["Outcome"]
+__all__ = ["Held", "Holder", "Outcome"]
 
 T = TypeVar("T")
+
+
+class Holder(Protocol):
+    """Who must live as long as somebody waits for an outcome of it, be it held by others or not."""
+
+    def _on_waiting(self, change: int) -> None:
+        """So many more wait, or fewer."""
+
+    def _on_deserted(self, outcome: Outcome[Any]) -> None:
+        """The only one who waited was cancelled."""
+
+
+class Held(Generic[T]):
+    """An outcome as programs get it: whoever has it holds what it is an outcome of."""
+
+    def __init__(self, outcome: Outcome[T], holder: object) -> None:
+        self._outcome = outcome
+        self._holder = holder
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return (yield from self._outcome.__await__())
 
 
 class Outcome(Generic[T]):
@@ -17,10 +39,10 @@ class Outcome(Generic[T]):
     Cancelling a task that waits for it ends only the waiting.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_deserted: Callable[[], None] | None = None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, holder: Holder | None = None) -> None:
         self._future: asyncio.Future[T] = loop.create_future()
         self._waiting = 0
-        self._on_deserted = on_deserted
+        self._holder = None if holder is None else weakref.ref(holder)
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop, value: T) -> Outcome[T]:
@@ -53,17 +75,23 @@ class Outcome(Generic[T]):
             if not waiter.done():
                 waiter.set_result(None)
 
+        holder = None if self._holder is None else self._holder()
         self._future.add_done_callback(wake)
-        self._waiting += 1
+        self._count(holder, 1)
         try:
             await waiter
         except asyncio.CancelledError:
-            if self._waiting == 1 and not self._future.done() and self._on_deserted is not None:
-                self._on_deserted()
+            if self._waiting == 1 and not self._future.done() and holder is not None:
+                holder._on_deserted(self)
             raise
         finally:
-            self._waiting -= 1
+            self._count(holder, -1)
             self._future.remove_done_callback(wake)
+
+    def _count(self, holder: Holder | None, change: int) -> None:
+        self._waiting += change
+        if holder is not None:
+            holder._on_waiting(change)
 
     def _resolve(self, value: T) -> None:
         if not self._future.done():

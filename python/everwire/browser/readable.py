@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
 
 from ..errors import ConnectionClosed, UsageError
-from .outcome import Outcome
+from .outcome import Held, Outcome
 
 __all__ = ["ReadResult", "ReadableStream", "ReadableStreamDefaultReader"]
 
@@ -39,10 +39,12 @@ class ReadableStream:
         loop: asyncio.AbstractEventLoop,
         pull: Callable[[], Awaitable[str | bytes]],
         cancel: Callable[[Any], None],
+        hold: Callable[[int], None],
     ) -> None:
         self._loop = loop
         self._pull = pull
         self._on_cancel = cancel
+        self._hold = hold
         self._reader: ReadableStreamDefaultReader | None = None
         self._requests: deque[asyncio.Future[ReadResult]] = deque()
         self._chunks: deque[str | bytes] = deque()
@@ -132,6 +134,12 @@ class ReadableStream:
         self._settle()
         self._on_cancel(reason)
 
+    def _on_waiting(self, change: int) -> None:
+        self._hold(change)
+
+    def _on_deserted(self, outcome: Outcome[Any]) -> None:
+        """Nothing follows from that."""
+
     # For the connection
 
     def _end(self, error: BaseException | None) -> None:
@@ -188,7 +196,7 @@ class ReadableStreamDefaultReader:
 
     def __init__(self, stream: ReadableStream) -> None:
         self._stream: ReadableStream | None = stream
-        self._closed: Outcome[None] = Outcome(stream._loop)
+        self._closed: Outcome[None] = Outcome(stream._loop, stream)
         self._settle()
 
     async def read(self) -> ReadResult:
@@ -234,7 +242,7 @@ class ReadableStreamDefaultReader:
             UsageError: the reader was released.
             WebSocketError: the stream failed.
         """
-        return self._closed
+        return Held(self._closed, self._stream)
 
     releaseLock = release_lock
 

@@ -51,9 +51,10 @@ class Session:
 
     def __init__(self, url: str, protocols: list[str], signal: AbortSignal | None, options: dict[str, Any]) -> None:
         self._loop = asyncio.get_running_loop()
-        self.opened: Outcome[OpenInfo] = Outcome(self._loop, self._on_deserted)
-        self.closed: Outcome[CloseInfo] = Outcome(self._loop)
-        self._ending: Outcome[BaseException] = Outcome(self._loop)
+        self.opened: Outcome[OpenInfo] = Outcome(self._loop, self)
+        self.closed: Outcome[CloseInfo] = Outcome(self._loop, self)
+        self._ending: Outcome[BaseException] = Outcome(self._loop, self)
+        self._waiting = 0
         self._signal = signal
         self._wire: Wire | None = None
         self._streams: OpenInfo | None = None
@@ -73,6 +74,12 @@ class Session:
         elif self._wire is not None:
             self._wire._close(1005 if code is None else code, reason)
 
+    def _on_waiting(self, change: int) -> None:
+        self._waiting += change
+        if self._link is not None:
+            # Whoever waits for the end need not hold more than that.
+            self._link.kept = self if self._waiting else None
+
     def __del__(self) -> None:
         if self._link is not None and not self.closed.done():
             self._link.abandon_soon()
@@ -84,8 +91,9 @@ class Session:
         assert self._signal.reason is not None
         self._give_up(self._signal.reason)
 
-    def _on_deserted(self) -> None:
-        self._give_up(WebSocketError("whoever waited for the WebSocketStream to open was cancelled"))
+    def _on_deserted(self, outcome: Outcome[Any]) -> None:
+        if outcome is self.opened:
+            self._give_up(WebSocketError("whoever waited for the WebSocketStream to open was cancelled"))
 
     def _give_up(self, error: BaseException) -> None:
         if not self.opened.done():
@@ -110,7 +118,7 @@ class Session:
             return
         self._forget_signal()
         self._wire = wire
-        readable = ReadableStream(self._loop, wire.recv, self.abort)
+        readable = ReadableStream(self._loop, wire.recv, self.abort, self._on_waiting)
         writable = WritableStream(self._loop, self)
         self._streams = OpenInfo(readable, writable, extensions_of(wire), wire.subprotocol or "")
         self.opened._resolve(self._streams)
@@ -176,6 +184,10 @@ class Session:
         assert self._wire is not None
         code, text = (reason.close_code, reason.reason) if isinstance(reason, WebSocketError) else (None, "")
         self._wire._close(1005 if code is None else code, text)
+
+    def hold(self, change: int) -> None:
+        """Stay, while somebody waits for what becomes of a stream."""
+        self._on_waiting(change)
 
     def ended(self) -> Awaitable[BaseException]:
         """Why nothing more can be written, once it is known."""

@@ -13,6 +13,7 @@ from . import subprotocol
 from .abort import AbortSignal
 from .address import parse
 from .closing import CloseInfo, WebSocketError, checked
+from .outcome import Held
 from .session import OpenInfo, Session
 
 __all__ = ["WebSocketStream"]
@@ -73,7 +74,7 @@ class WebSocketStream:
             WebSocketError: it could not be opened; ``__cause__`` says why. Or it was closed before.
             BaseException: the reason of the signal.
         """
-        return self._session.opened
+        return Held(self._session.opened, self._session)
 
     @property
     def closed(self) -> Awaitable[CloseInfo]:
@@ -82,7 +83,7 @@ class WebSocketStream:
         Raises:
             WebSocketError: it was not closed cleanly, or something was left unwritten; or as :attr:`opened`.
         """
-        return self._session.closed
+        return Held(self._session.closed, self._session)
 
     def close(self, *, close_code: int | None = None, reason: str = "") -> None:
         """Begin to close; what waits to be written will not be. Before it is open, it fails instead.

@@ -94,10 +94,9 @@ class WebSocket(EventTarget):
         self._loop = loop
         self._binary_type = "bytes"
         self._protocol = self._extensions = ""
-        self._opened: Outcome[None] = Outcome(loop)
-        self._ended: Outcome[CloseEvent] = Outcome(loop)
-        self._failure: Exception | None = None
-        self._closed: ConnectionClosed | None = None
+        self._opened: Outcome[None] = Outcome(loop, self)
+        self._ended: Outcome[CloseEvent] = Outcome(loop, self)
+        self._waiting = 0
         self._closed_by_us = False
         self._dropped = 0
         self._is_pulled = False
@@ -321,7 +320,6 @@ class WebSocket(EventTarget):
             self._tell(MessageEvent("message", data=self._converted(message), origin=self._origin))
 
     def _on_end(self, closed: ConnectionClosed) -> None:
-        self._closed = closed
         outgoing = self._link.outgoing
         assert outgoing is not None
         outgoing.end(everything_left=closed.clean)
@@ -329,7 +327,6 @@ class WebSocket(EventTarget):
         self._finish(failure, CloseEvent("close", was_clean=closed.clean, code=closed.code, reason=closed.reason))
 
     def _fail(self, error: Exception) -> None:
-        self._failure = error
         self._opened._reject(error)
         if not self._has_listener("error", "close") and not self._is_awaited:
             # A browser says so on its console.
@@ -380,9 +377,15 @@ class WebSocket(EventTarget):
             else:
                 self._link.stop_reading()
         if state is not State.CLOSED or self._link.kept is not None:
-            self._link.kept = self if self._has_listener(*_HEARD.get(state, ())) else None
+            is_heard = self._waiting or self._has_listener(*_HEARD.get(state, ()))
+            self._link.kept = self if is_heard else None
 
-    # JavaScript's names
+    def _on_waiting(self, change: int) -> None:
+        self._waiting += change
+        self._on_listeners_changed()
+
+    def _on_deserted(self, outcome: Outcome[Any]) -> None:
+        """Nothing follows from that."""
 
     readyState = ready_state
     bufferedAmount = buffered_amount

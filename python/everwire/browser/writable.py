@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from ..errors import ConnectionClosed, UsageError
 from .abort import exception_of
 from .message import payload
-from .outcome import Outcome
+from .outcome import Held, Outcome
 
 __all__ = ["Sink", "WritableStream", "WritableStreamDefaultWriter"]
 
@@ -43,6 +43,9 @@ class Sink(Protocol):
     def abort(self, reason: object) -> None:
         """End at once."""
 
+    def hold(self, change: int) -> None:
+        """Stay while so many more wait, or fewer."""
+
     def ended(self) -> Awaitable[BaseException]:
         """Why nothing more can be written, once it is known."""
         ...
@@ -64,7 +67,7 @@ class WritableStream:
         self._error: BaseException | None = None
         self._is_closed = False
         self._ready: Outcome[None] = Outcome.of(loop, None)
-        self._closed: Outcome[None] = Outcome(loop)
+        self._closed: Outcome[None] = Outcome(loop, self)
 
     @property
     def locked(self) -> bool:
@@ -114,7 +117,7 @@ class WritableStream:
             return None
         return 0 if self._is_closed else HIGH_WATER_MARK - sum(message is not None for message, _ in self._queue)
 
-    def _write(self, data: object) -> Outcome[None]:
+    def _write(self, data: object) -> Awaitable[None]:
         if self._error is not None:
             return Outcome.failed(self._loop, self._error)
         if self._closing is not None or self._is_closed:
@@ -127,7 +130,7 @@ class WritableStream:
         if not self._sink.is_open:
             late: Outcome[None] = Outcome(self._loop)
             self._late.append(late)
-            return late
+            return Held(late, self)
         if not self._queue and self._sink.take(message):
             return Outcome.of(self._loop, None)
         # Whoever wrote it may change it before its turn comes.
@@ -157,7 +160,7 @@ class WritableStream:
         outcome: Outcome[None] = Outcome(self._loop)
         self._queue.append((message, outcome))
         if message is not None and self._ready.done():
-            self._ready = Outcome(self._loop)
+            self._ready = Outcome(self._loop, self)
         if self._working is None:
             # Not by the loop's factory: an eager task could be over before it is known.
             self._working = asyncio.Task(self._work(), loop=self._loop)
@@ -189,6 +192,12 @@ class WritableStream:
                     self._ready._resolve(None)
         finally:
             self._working = None
+
+    def _on_waiting(self, change: int) -> None:
+        self._sink.hold(change)
+
+    def _on_deserted(self, outcome: Outcome[Any]) -> None:
+        """Nothing follows from that."""
 
     # For the connection
 
@@ -248,7 +257,7 @@ class WritableStreamDefaultWriter:
             UsageError: the writer was released.
             WebSocketError: the connection ended otherwise.
         """
-        return self._released() if self._stream is None else self._stream._ready
+        return self._released() if self._stream is None else Held(self._stream._ready, self._stream)
 
     @property
     def closed(self) -> Awaitable[None]:
@@ -257,7 +266,7 @@ class WritableStreamDefaultWriter:
         Raises:
             ConnectionClosed, UsageError, WebSocketError: as :attr:`ready`.
         """
-        return self._released() if self._stream is None else self._stream._closed
+        return self._released() if self._stream is None else Held(self._stream._closed, self._stream)
 
     def write(self, message: str | bytes | bytearray | memoryview) -> Awaitable[None]:
         """Write a message at the call; what it returns waits until the connection has taken all of it.
