@@ -28,7 +28,7 @@ class WebSocketStream:
     ``async with WebSocketStream(url) as (readable, writable)`` is for short programs: it waits until the streams are there, and
     closes in the end.
 
-    It is closed when it was collected, and its streams with it, by whatever nobody holds any more.
+    When nobody holds it or one of its streams any more, nor waits for what becomes of them, it may be collected, and is closed.
     """
 
     def __init__(

@@ -46,8 +46,8 @@ class WebSocket(EventTarget):
     browser. From ``await ws``, ``async with`` or iteration on, messages that no listener takes wait for iteration instead: at
     most ``limits.queue_messages`` and ``limits.queue_bytes``, then TCP slows the server down.
 
-    An object with listeners that may still be called stays alive without being held. One that nobody can hear any more may be
-    collected: its connection is closed after what was sent.
+    An object with listeners that may still be called, or that somebody awaits, stays alive without being held. One that nobody
+    can hear any more may be collected: its connection is closed after what was sent.
     """
 
     CONNECTING = State.CONNECTING
