@@ -41,6 +41,7 @@ if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     try:
-        sys.exit(not asyncio.run(main(*sys.argv[1:])))
+        was_clean = asyncio.run(main(*sys.argv[1:]))
     except KeyboardInterrupt:
-        pass
+        was_clean = True
+    sys.exit(not was_clean)
