@@ -21,6 +21,7 @@ KNOWS = {
 UNSAFE = {
     "everwire-python/src/context.rs": "enters and leaves a context without a call of a method",
     "everwire-python/src/descriptor.rs": "takes over descriptors that Python hands over",
+    "everwire-python/src/guarded.rs": "access under the GIL, which is held already, instead of locks",
     "everwire-python/src/receive.rs": "a type slot that PyO3 has no name for",
 }
 """The only files with unsafe code, and what for."""

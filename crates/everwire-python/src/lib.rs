@@ -5,11 +5,13 @@
 //! | `shard` | `Shard`: a reactor on one event loop; `turn` dispatches what it brings |
 //! | `connection` | `Connection`: messages in and out of one connection |
 //! | `state` | what a connection is doing |
+//! | `receiving` | the half of a connection that takes messages |
 //! | `schedule` | when the loop runs the shard's next turn |
 //! | `receive` | the coroutine that `recv()` returns (`unsafe`: a type slot) |
 //! | `heads` | the two heads of an opening handshake |
 //! | `waiter` | what a task waits on while there is no message |
 //! | `finished` | the coroutine that `send()` returns when nothing has to be waited for |
+//! | `guarded` | access under the GIL, to one at a time (`unsafe`: instead of locks) |
 //! | `inbox` | received messages that wait |
 //! | `message` | text and bytes, in both directions |
 //! | `context` | calls within a context (`unsafe`: two C functions) |
@@ -25,10 +27,12 @@ mod context;
 mod descriptor;
 mod errors;
 mod finished;
+mod guarded;
 mod heads;
 mod inbox;
 mod message;
 mod receive;
+mod receiving;
 mod schedule;
 mod settings;
 mod shard;

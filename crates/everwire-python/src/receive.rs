@@ -5,7 +5,7 @@
 //! message for the next one.
 //!
 //! PERF: PyO3 knows no `am_send` slot, with which a coroutine returns its value without raising `StopIteration`; it is put into
-//! the type here, once (bench: echo, `async for`). One of the three files with `unsafe`.
+//! the type here, once (bench: echo, `async for`). One of the files with `unsafe`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -16,6 +16,7 @@ use pyo3::types::PyType;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::connection::{Connection, Mode};
+use crate::guarded::Guarded;
 use crate::waiter::Waiter;
 
 enum Stage {
@@ -27,11 +28,11 @@ enum Stage {
     Done,
 }
 
-#[pyclass(module = "everwire._core")]
+#[pyclass(frozen, module = "everwire._core")]
 pub struct Receive {
-    connection: Option<Py<Connection>>,
+    connection: Py<Connection>,
     mode: Mode,
-    stage: Stage,
+    stage: Guarded<Stage>,
 }
 
 /// What driving it came to.
@@ -42,33 +43,30 @@ enum Step {
 
 impl Receive {
     pub fn new(connection: Py<Connection>, mode: Mode) -> Self {
-        Receive { connection: Some(connection), mode, stage: Stage::Fresh }
+        Receive { connection, mode, stage: Guarded::new(Stage::Fresh) }
     }
 
     fn step(slf: &Bound<'_, Self>) -> PyResult<Step> {
         let py = slf.py();
-        let (connection, mode, is_fresh) = {
-            let this = slf.borrow();
-            let connection = this.connection.as_ref().map(|connection| connection.clone_ref(py));
-            match (&this.stage, connection) {
-                (Stage::Done, _) | (_, None) => {
-                    return Err(PyRuntimeError::new_err("cannot reuse already awaited recv()"));
-                }
-                (stage, Some(connection)) => (connection, this.mode, matches!(stage, Stage::Fresh)),
-            }
-        };
+        let Receive { connection, mode, stage } = slf.get();
         let connection = connection.bind(py);
-        let is_part = mode == Mode::Part;
+        let is_fresh = match *stage.hold(py) {
+            Stage::Fresh => true,
+            Stage::Waiting(_) => false,
+            Stage::Done => return Err(PyRuntimeError::new_err("cannot reuse already awaited recv()")),
+        };
+        let is_part = *mode == Mode::Part;
         let call = if is_part { "recv_streaming" } else { "recv" };
         let taken = if is_fresh { Connection::check_reader(connection, call, is_part) } else { Ok(()) };
-        match taken.and_then(|()| Connection::take(connection, mode)) {
+        match taken.and_then(|()| Connection::take(connection, *mode)) {
             Ok(Some(message)) => {
                 Self::finish(slf);
                 Ok(Step::Return(message))
             }
             Ok(None) => {
                 let waiter = Connection::wait(connection)?;
-                slf.borrow_mut().stage = Stage::Waiting(waiter.clone_ref(py));
+                let before = std::mem::replace(&mut *stage.hold(py), Stage::Waiting(waiter.clone_ref(py)));
+                drop(before);
                 Ok(Step::Yield(waiter))
             }
             Err(error) => {
@@ -80,12 +78,10 @@ impl Receive {
 
     /// Ends it; a waiter that is still registered is not woken any more.
     fn finish(slf: &Bound<'_, Self>) {
-        let stage = std::mem::replace(&mut slf.borrow_mut().stage, Stage::Done);
+        let this = slf.get();
+        let stage = std::mem::replace(&mut *this.stage.hold(slf.py()), Stage::Done);
         if let Stage::Waiting(waiter) = stage {
-            let connection = slf.borrow().connection.as_ref().map(|connection| connection.clone_ref(slf.py()));
-            if let Some(connection) = connection {
-                Connection::forget(connection.bind(slf.py()), &waiter);
-            }
+            Connection::forget(this.connection.bind(slf.py()), &waiter);
         }
     }
 }
@@ -128,23 +124,23 @@ impl Receive {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.connection)?;
-        if let Stage::Waiting(waiter) = &self.stage {
-            visit.call(waiter)?;
-        }
-        Ok(())
+        self.stage.visit(visit, |stage| match stage {
+            Stage::Waiting(waiter) => visit.call(waiter),
+            Stage::Fresh | Stage::Done => Ok(()),
+        })
     }
 
-    fn __clear__(&mut self) {
-        self.connection = None;
-        self.stage = Stage::Done;
+    /// The connection forgets whom it had, which is enough for that cycle.
+    fn __clear__(slf: &Bound<'_, Self>) {
+        Self::finish(slf);
     }
 }
 
 /// A task that is thrown away while it waits must not keep the next one from receiving.
 impl Drop for Receive {
     fn drop(&mut self) {
-        if let (Stage::Waiting(waiter), Some(connection)) = (&self.stage, &self.connection) {
-            Python::attach(|py| Connection::forget(connection.bind(py), waiter));
+        if let Stage::Waiting(waiter) = self.stage.get_mut() {
+            Python::attach(|py| Connection::forget(self.connection.bind(py), waiter));
         }
     }
 }
