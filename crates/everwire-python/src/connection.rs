@@ -18,7 +18,7 @@ use crate::finished::Finished;
 use crate::guarded::Guarded;
 use crate::inbox::Marks;
 use crate::message;
-use crate::receive::Receive;
+use crate::receive::{Iteration, Receive};
 use crate::receiving::{Callback, Receiving};
 use crate::shard::Shard;
 use crate::state::Streaming;
@@ -160,8 +160,8 @@ impl Connection {
         Receive::new(slf, Mode::Message { decode })
     }
 
-    fn __aiter__(slf: Py<Self>) -> Py<Self> {
-        slf
+    fn __aiter__(slf: Py<Self>) -> Iteration {
+        Iteration::new(slf)
     }
 
     fn __anext__(slf: Py<Self>) -> Receive {

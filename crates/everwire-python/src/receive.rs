@@ -4,15 +4,16 @@
 //! first driven, never at the call, so a task that is cancelled before loses nothing; cancelled while it waits, it leaves the
 //! message for the next one.
 //!
-//! PERF: PyO3 knows no `am_send` slot, with which a coroutine returns its value without raising `StopIteration`; it is put into
-//! the type here, once (bench: echo, `async for`). One of the files with `unsafe`.
+//! PERF: two slots of the type are set here, once (bench: echo, `async for`). PyO3 knows no `am_send`, by which a task drives a
+//! coroutine without `StopIteration`; and where `await` does raise one, it makes it by the detour over a boxed closure.
+//! `async for` gets one object for all of its messages. One of the files with `unsafe`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::connection::{Connection, Mode};
@@ -74,6 +75,12 @@ impl Receive {
                 Err(error)
             }
         }
+    }
+
+    /// Makes it as good as new, for somebody who knows that nobody else has it.
+    fn renew(slf: &Bound<'_, Self>) {
+        Self::finish(slf);
+        *slf.get().stage.hold(slf.py()) = Stage::Fresh;
     }
 
     /// Ends it; a waiter that is still registered is not woken any more.
@@ -176,54 +183,124 @@ pub fn thrown(
     Ok(error)
 }
 
-/// Puts `am_send` into the type of [`Receive`].
-pub fn install(py: Python<'_>) -> PyResult<()> {
+/// What `async for` asks for the next message, again and again.
+#[pyclass(frozen, module = "everwire._core")]
+pub struct Iteration {
+    connection: Py<Connection>,
+    /// The coroutine of the message before, to be used again if nobody has kept it.
+    last: Guarded<Option<Py<Receive>>>,
+}
+
+impl Iteration {
+    pub fn new(connection: Py<Connection>) -> Self {
+        Iteration { connection, last: Guarded::default() }
+    }
+}
+
+#[pymethods]
+impl Iteration {
+    fn __aiter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __anext__(&self, py: Python<'_>) -> PyResult<Py<Receive>> {
+        let last = self.last.hold(py).as_ref().map(|last| last.clone_ref(py));
+        if let Some(last) = last
+            && is_shared_by_two(&last)
+        {
+            Receive::renew(last.bind(py));
+            return Ok(last);
+        }
+        let next = Py::new(py, Receive::new(self.connection.clone_ref(py), Mode::Iteration))?;
+        let before = self.last.hold(py).replace(next.clone_ref(py));
+        drop(before);
+        Ok(next)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.connection)?;
+        self.last.visit(visit, |last| visit.call(last))
+    }
+
+    fn __clear__(slf: &Bound<'_, Self>) {
+        let last = slf.get().last.hold(slf.py()).take();
+        drop(last);
+    }
+}
+
+/// Whether there are only the caller's reference and one more.
+#[allow(unsafe_code)]
+fn is_shared_by_two(object: &Py<Receive>) -> bool {
+    // SAFETY: the object is alive, and its count is only read.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) == 2 }
+}
+
+/// Sets the two slots of the type of [`Receive`].
+pub fn install(py: Python<'_>) {
     let class = py.get_type::<Receive>();
-    set_am_send(&class);
-    Ok(())
+    set_slots(&class);
 }
 
 #[allow(unsafe_code)]
-fn set_am_send(class: &Bound<'_, PyType>) {
+fn set_slots(class: &Bound<'_, PyType>) {
+    let class = class.as_type_ptr();
     // SAFETY: the class is a heap type made by PyO3 and has `__await__`, so CPython gave it a table of async slots, which
     // lives as long as the type. Nobody has an instance yet: this runs while the module is made, under the GIL.
     unsafe {
-        let methods = (*class.as_type_ptr()).tp_as_async;
-        if let Some(methods) = methods.as_mut() {
+        if let Some(methods) = (*class).tp_as_async.as_mut() {
             methods.am_send = Some(am_send);
         }
+        (*class).tp_iternext = Some(iternext);
     }
+}
+
+/// One step, for C.
+#[allow(unsafe_code)]
+fn drive(py: Python<'_>, object: *mut ffi::PyObject) -> PyResult<Step> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: CPython calls a slot with a borrowed reference to an instance of the type. `cast` checks the type again.
+        let object = unsafe { Bound::from_borrowed_ptr(py, object) };
+        Receive::step(object.cast::<Receive>()?)
+    }));
+    outcome.unwrap_or_else(|_| Err(PyRuntimeError::new_err("defect in recv()")))
 }
 
 /// Drives a [`Receive`] without `StopIteration` (`am_send`, CPython 3.10).
 #[allow(unsafe_code)]
-unsafe extern "C" fn am_send(
+extern "C" fn am_send(
     object: *mut ffi::PyObject,
     _value: *mut ffi::PyObject,
     result: *mut *mut ffi::PyObject,
 ) -> ffi::PySendResult {
-    // SAFETY: CPython calls this with the GIL held, a borrowed reference to an instance of the type that the slot was put
-    // into, and a place for one result. `cast` checks the type again.
-    unsafe {
-        let py = Python::assume_attached();
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let object = Bound::from_borrowed_ptr(py, object);
-            Receive::step(object.cast::<Receive>()?)
-        }));
-        match outcome.unwrap_or_else(|_| Err(PyRuntimeError::new_err("defect in recv()"))) {
-            Ok(Step::Return(message)) => {
-                *result = message.into_ptr();
-                ffi::PySendResult::PYGEN_RETURN
-            }
-            Ok(Step::Yield(waiter)) => {
-                *result = waiter.into_ptr();
-                ffi::PySendResult::PYGEN_NEXT
-            }
+    Python::attach(|py| {
+        let (kind, object) = match drive(py, object) {
+            Ok(Step::Return(message)) => (ffi::PySendResult::PYGEN_RETURN, message.into_ptr()),
+            Ok(Step::Yield(waiter)) => (ffi::PySendResult::PYGEN_NEXT, waiter.into_ptr()),
             Err(error) => {
                 error.restore(py);
-                *result = std::ptr::null_mut();
-                ffi::PySendResult::PYGEN_ERROR
+                (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
             }
+        };
+        // SAFETY: CPython gives a place for one result.
+        unsafe { *result = object };
+        kind
+    })
+}
+
+/// Drives a [`Receive`] for `await` (`tp_iternext`): what it returns is the value of a `StopIteration`.
+#[allow(unsafe_code)]
+extern "C" fn iternext(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    Python::attach(|py| {
+        match drive(py, object) {
+            Ok(Step::Yield(waiter)) => return waiter.into_ptr(),
+            // A tuple would be taken for the exception's arguments.
+            Ok(Step::Return(message)) if message.bind(py).is_instance_of::<PyTuple>() => {
+                PyStopIteration::new_err((message,)).restore(py);
+            }
+            // SAFETY: the GIL is held, and both are objects that live.
+            Ok(Step::Return(message)) => unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, message.as_ptr()) },
+            Err(error) => error.restore(py),
         }
-    }
+        std::ptr::null_mut()
+    })
 }

@@ -186,6 +186,7 @@ impl Conn {
     }
 
     /// Applies one event of the wire; payload ranges are relative to `base` in the scratch buffer.
+    #[inline]
     fn on_event(&mut self, id: Id, event: wire::Event, base: usize, ws: &mut Workspace) {
         match event {
             wire::Event::Message { kind, payload } => {
