@@ -262,6 +262,9 @@ fn claim(payload: wire::Payload, base: usize, ws: &mut Workspace) -> Payload {
             ws.used = ws.used.max(range.end);
             Payload::Scratch(range)
         }
-        wire::Payload::Owned(bytes) => Payload::Owned(bytes),
+        wire::Payload::Owned(bytes) => {
+            ws.owned += bytes.len();
+            Payload::Owned(bytes)
+        }
     }
 }

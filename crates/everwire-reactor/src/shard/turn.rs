@@ -81,6 +81,7 @@ impl Shard {
         self.ws.events = events;
         self.ws.scratch = if scratch.len() == SCRATCH { scratch } else { vec![0; SCRATCH].into_boxed_slice() };
         self.ws.used = 0;
+        self.ws.owned = 0;
     }
 
     /// Takes back the payload of a large message that was copied: later messages use its memory.
