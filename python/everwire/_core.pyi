@@ -184,6 +184,9 @@ class Connection:
     def _state(self) -> int:
         """0 connecting, 1 open, 2 closing, 3 closed."""
 
+    _parsed_request: Any
+    """The request as Python has read it, or ``None``; the engine only keeps it."""
+
     @property
     def _loop(self) -> Any:
         """The event loop that the connection belongs to."""

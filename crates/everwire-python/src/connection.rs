@@ -43,6 +43,8 @@ struct Past {
     request: Option<Box<[u8]>>,
     /// Where the client was, once the connection is closed.
     client: Option<SocketAddr>,
+    /// The request as Python has read it.
+    parsed: Option<Py<PyAny>>,
 }
 
 impl Connection {
@@ -322,6 +324,18 @@ impl Connection {
         self.state.load(Ordering::Relaxed)
     }
 
+    /// The request as Python has read it: kept here, so that an object whose request was looked at needs no dictionary.
+    #[getter(_parsed_request)]
+    fn parsed_request(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.past.hold(py).parsed.as_ref().map(|parsed| parsed.clone_ref(py))
+    }
+
+    #[setter(_parsed_request)]
+    fn set_parsed_request(&self, py: Python<'_>, request: Option<Py<PyAny>>) {
+        let before = std::mem::replace(&mut self.past.hold(py).parsed, request);
+        drop(before);
+    }
+
     /// The event loop that the connection belongs to.
     #[getter(_loop)]
     fn event_loop(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
@@ -383,6 +397,7 @@ impl Connection {
         if let Some((shard, _)) = self.place.get() {
             visit.call(shard)?;
         }
+        self.past.visit(visit, |past| visit.call(&past.parsed))?;
         self.receiving.visit(visit, |receiving| receiving.traverse(visit))
     }
 
@@ -392,7 +407,8 @@ impl Connection {
             let mut receiving = slf.get().receiving.hold(slf.py());
             (receiving.reader.take(), receiving.on_message.take(), receiving.inbox.take_all())
         };
-        drop(all);
+        let parsed = slf.get().past.hold(slf.py()).parsed.take();
+        drop((all, parsed));
     }
 }
 

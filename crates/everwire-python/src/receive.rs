@@ -4,9 +4,9 @@
 //! first driven, never at the call, so a task that is cancelled before loses nothing; cancelled while it waits, it leaves the
 //! message for the next one.
 //!
-//! PERF: two slots of the type are set here, once (bench: echo, `async for`). PyO3 knows no `am_send`, by which a task drives a
-//! coroutine without `StopIteration`; and where `await` does raise one, it makes it by the detour over a boxed closure.
-//! `async for` gets one object for all of its messages. One of the files with `unsafe`.
+//! PERF: slots of the types are set here, once (bench: echo, `async for`). PyO3 knows no `am_send`, by which a task drives a
+//! coroutine without `StopIteration`; where `await` does raise one, it makes it by the detour over a boxed closure; and it comes
+//! between C and what has nothing to do. `async for` gets one object for all of its messages. One of the files with `unsafe`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -17,6 +17,7 @@ use pyo3::types::{PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::connection::{Connection, Mode};
+use crate::finished::Finished;
 use crate::guarded::Guarded;
 use crate::waiter::Waiter;
 
@@ -235,23 +236,29 @@ fn is_shared_by_two(object: &Py<Receive>) -> bool {
     unsafe { ffi::Py_REFCNT(object.as_ptr()) == 2 }
 }
 
-/// Sets the two slots of the type of [`Receive`].
+/// Sets slots of the two awaitables that every message passes.
 pub fn install(py: Python<'_>) {
-    let class = py.get_type::<Receive>();
-    set_slots(&class);
+    set_slots(&py.get_type::<Receive>(), iternext, Some(am_send));
+    set_slots(&py.get_type::<Finished>(), return_none, None);
 }
 
 #[allow(unsafe_code)]
-fn set_slots(class: &Bound<'_, PyType>) {
+fn set_slots(class: &Bound<'_, PyType>, next: ffi::iternextfunc, send: Option<ffi::sendfunc>) {
     let class = class.as_type_ptr();
     // SAFETY: the class is a heap type made by PyO3 and has `__await__`, so CPython gave it a table of async slots, which
     // lives as long as the type. Nobody has an instance yet: this runs while the module is made, under the GIL.
     unsafe {
         if let Some(methods) = (*class).tp_as_async.as_mut() {
-            methods.am_send = Some(am_send);
+            methods.am_await = Some(ffi::PyObject_SelfIter);
+            methods.am_send = send;
         }
-        (*class).tp_iternext = Some(iternext);
+        (*class).tp_iternext = Some(next);
     }
+}
+
+/// Drives a [`Finished`]: no value and no exception is the end, with `None`.
+extern "C" fn return_none(_object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    std::ptr::null_mut()
 }
 
 /// One step, for C.
