@@ -8,6 +8,7 @@
 //! | `receiving` | the half of a connection that takes messages |
 //! | `schedule` | when the loop runs the shard's next turn |
 //! | `receive` | the coroutine that `recv()` returns, and what `async for` asks for one (`unsafe`: type slots) |
+//! | `stop` | the `StopIteration` by which it returns a value (`unsafe`: one for all) |
 //! | `heads` | the two heads of an opening handshake |
 //! | `waiter` | what a task waits on while there is no message |
 //! | `finished` | the coroutine that `send()` returns when nothing has to be waited for |
@@ -38,6 +39,7 @@ mod schedule;
 mod settings;
 mod shard;
 mod state;
+mod stop;
 mod table;
 mod text;
 mod tls;

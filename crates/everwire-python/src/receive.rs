@@ -13,12 +13,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::PyType;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::connection::{Connection, Mode};
 use crate::finished::Finished;
 use crate::guarded::Guarded;
+use crate::stop;
 use crate::waiter::Waiter;
 
 enum Stage {
@@ -207,7 +208,7 @@ impl Iteration {
     fn __anext__(&self, py: Python<'_>) -> PyResult<Py<Receive>> {
         let last = self.last.hold(py).as_ref().map(|last| last.clone_ref(py));
         if let Some(last) = last
-            && is_shared_by_two(&last)
+            && references(last.bind(py)) == 2
         {
             Receive::renew(last.bind(py));
             return Ok(last);
@@ -227,13 +228,6 @@ impl Iteration {
         let last = slf.get().last.hold(slf.py()).take();
         drop(last);
     }
-}
-
-/// Whether there are only the caller's reference and one more.
-#[allow(unsafe_code)]
-fn is_shared_by_two(object: &Py<Receive>) -> bool {
-    // SAFETY: the object is alive, and its count is only read.
-    unsafe { ffi::Py_REFCNT(object.as_ptr()) == 2 }
 }
 
 /// Sets slots of the two awaitables that every message passes.
@@ -300,14 +294,16 @@ extern "C" fn iternext(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     Python::attach(|py| {
         match drive(py, object) {
             Ok(Step::Yield(waiter)) => return waiter.into_ptr(),
-            // A tuple would be taken for the exception's arguments.
-            Ok(Step::Return(message)) if message.bind(py).is_instance_of::<PyTuple>() => {
-                PyStopIteration::new_err((message,)).restore(py);
-            }
-            // SAFETY: the GIL is held, and both are objects that live.
-            Ok(Step::Return(message)) => unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, message.as_ptr()) },
+            Ok(Step::Return(message)) => stop::raise(py, message),
             Err(error) => error.restore(py),
         }
         std::ptr::null_mut()
     })
+}
+
+/// How many references to an object there are, the caller's included.
+#[allow(unsafe_code)]
+fn references<T>(object: &Bound<'_, T>) -> isize {
+    // SAFETY: the object is alive, and its count is only read.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
 }
