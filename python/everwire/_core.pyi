@@ -3,7 +3,7 @@
 What :class:`everwire.Connection` inherits from here is described here: receiving, sending, and the callback style.
 """
 
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, Literal, Protocol, Self, final, overload, type_check_only
 
 from typing_extensions import Buffer, disjoint_base
@@ -66,7 +66,7 @@ class Connection:
     def recv(self, decode: Literal[False]) -> Coroutine[Any, Any, bytes]: ...
     @overload
     def recv(self, decode: bool | None) -> Coroutine[Any, Any, str | bytes]: ...
-    def __aiter__(self) -> Self:
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
         """Receive until the end: ``async for message in connection``.
 
         The loop ends at a normal closure (:exc:`~everwire.ConnectionClosedOK`: codes 1000 and 1001, or none). It can be
@@ -183,6 +183,9 @@ class Connection:
     @property
     def _state(self) -> int:
         """0 connecting, 1 open, 2 closing, 3 closed."""
+
+    _parsed_request: Any
+    """The request as Python has read it, or ``None``; the engine only keeps it."""
 
     @property
     def _loop(self) -> Any:

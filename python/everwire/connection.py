@@ -56,8 +56,8 @@ class Connection(_core.Connection):
 
     # Made on demand, so that a connection that nobody looks at costs little.
     _id: uuid.UUID | None = None
+    _parsed_request: Request | None
     _logger: logging.Logger | logging.LoggerAdapter[Any] | None = None
-    _parsed_request: Request | None = None
     _parsed_response: Response | None = None
     _extension: str | None = None
     _local: Any = None

@@ -48,6 +48,9 @@ class ServerConnection(Connection):
         username: who is at the other end, if :func:`~everwire.basic_auth` asked.
     """
 
+    # Every connection has these: outside of a dictionary, which few then need, they take a tenth of the memory.
+    __slots__ = ("_base_logger", "_context", "_extension", "server")
+
     username: str | None = None
     # What hooks and the handler of this connection share.
     _context: contextvars.Context

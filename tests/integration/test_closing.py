@@ -248,3 +248,20 @@ async def test_what_is_known_of_a_connection_stays_known_after_its_end(wire):
         assert client.local_address[1] == server.remote_address[1]
         assert server.local_address == client.remote_address == ours
         assert "CLOSED" in repr(server)
+
+async def test_a_new_connection_may_take_the_place_of_one_whose_end_is_not_told_yet(line):
+    async def echo(connection):
+        async for message in connection:
+            await connection.send(message)
+
+    async with line.serve(echo) as server:
+        first = await line.connect(server)
+
+        def create(*arguments, **options):
+            first.abort()
+            return everwire.ClientConnection(*arguments, **options)
+
+        async with line.connect(server, create_connection=create) as second:
+            await asyncio.wait_for(first.wait_closed(), 5000 * MS)
+            await second.send("still here")
+            assert await second.recv() == "still here"

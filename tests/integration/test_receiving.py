@@ -193,3 +193,41 @@ async def test_a_receiver_gives_others_their_turn(line):
         await sending
         counting.cancel()
         assert turns > 1000
+
+
+async def arrived(client, server, *messages):
+    """Send messages, and wait until they wait at the other end."""
+    for message in messages:
+        await client.send(message)
+    await (await client.ping())
+
+
+async def test_a_value_that_somebody_keeps_is_not_changed_by_the_next_message(wire):
+    async with wire.pair() as (client, server):
+        await arrived(client, server, "one", "two", b"three", "4" * 100_000)
+        kept = []
+        for _ in range(4):
+            with pytest.raises(StopIteration) as raised:
+                next(server.recv())
+            kept.append(raised.value)
+        assert [stop.value for stop in kept] == ["one", "two", b"three", "4" * 100_000]
+
+
+async def test_each_awaitable_of_an_iteration_that_is_kept_is_its_own(wire):
+    async with wire.pair() as (client, server):
+        await arrived(client, server, "one", "two", "three")
+        iteration = aiter(server)
+        first, second = anext(iteration), anext(iteration)
+        assert first is not second
+        assert (await first, await second, await anext(iteration)) == ("one", "two", "three")
+        with pytest.raises(RuntimeError, match="already awaited"):
+            await first
+
+
+async def test_an_awaitable_of_an_iteration_that_is_given_up_while_it_waits_holds_nobody_up(wire):
+    async with wire.pair() as (client, server):
+        iteration = aiter(server)
+        next(anext(iteration).__await__())
+        waiting = asyncio.ensure_future(anext(iteration))
+        await client.send("one")
+        assert await asyncio.wait_for(waiting, 5000 * MS) == "one"

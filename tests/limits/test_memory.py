@@ -64,7 +64,9 @@ class TestMemory:
                 await witness.frame(within=200 * MS)
             assert _core.memory_held() == held
             reader.writer.transport.resume_reading()
+            reading = asyncio.ensure_future(reader.closed())
             assert (await witness.frame()).opcode == PONG
+            reading.cancel()
             assert {connection.state for connection in served.connections} == {State.OPEN}
 
     async def test_beyond_it_the_largest_holder_is_closed_with_1013(self, serving):

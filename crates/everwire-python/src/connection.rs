@@ -1,248 +1,145 @@
-//! One connection as Python sees it: messages that wait, who waits for them, and the commands of the reactor.
+//! One connection as Python sees it: sending, and the commands of the reactor. `receiving` has the other half.
 //!
 //! `everwire.Connection` derives from this class and adds what is not worth Rust: closing, pings, fragments, errors.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use everwire_reactor::Id;
 use everwire_wire::Kind;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyBytes, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::context;
 use crate::errors;
 use crate::finished::Finished;
-use crate::inbox::{Entry, Inbox, Marks, Pushed};
+use crate::guarded::Guarded;
+use crate::inbox::Marks;
 use crate::message;
-use crate::receive::Receive;
+use crate::receive::{Iteration, Receive};
+use crate::receiving::{Callback, Receiving};
 use crate::shard::Shard;
 use crate::state::Streaming;
 pub use crate::state::{Mode, State};
-use crate::waiter::Waiter;
 
-#[pyclass(subclass, weakref, module = "everwire._core")]
+#[pyclass(frozen, subclass, weakref, module = "everwire._core")]
 pub struct Connection {
-    shard: Option<Py<Shard>>,
-    id: Option<Id>,
-    pub(crate) state: State,
-    inbox: Inbox,
-    /// The application asked for silence (callback style).
-    is_paused: bool,
-    reader: Option<Py<Waiter>>,
-    on_message: Option<Callback>,
+    /// Where it is in the reactor, from its beginning there on.
+    pub(crate) place: OnceLock<(Py<Shard>, Id)>,
+    state: AtomicU8,
     /// The turn of the loop in which something was last written at once.
-    turn: u64,
-    streaming: Streaming,
-    /// The request, where the reactor has it not: what a client sent; what a server got, once the connection is closed.
-    pub(crate) request: Option<Box<[u8]>>,
+    turn: AtomicU64,
+    pub(crate) receiving: Guarded<Receiving>,
+    /// What the reactor does not have (any more).
+    past: Guarded<Past>,
+}
+
+/// What is known of a connection beside what the reactor knows.
+#[derive(Default)]
+struct Past {
+    /// What a client sent; what a server got, once the connection is closed.
+    request: Option<Box<[u8]>>,
     /// Where the client was, once the connection is closed.
-    pub(crate) client: Option<SocketAddr>,
+    client: Option<SocketAddr>,
+    /// The request as Python has read it.
+    parsed: Option<Py<PyAny>>,
 }
 
 impl Connection {
-    /// Ties the object to a connection of the reactor.
-    pub fn attach(&mut self, shard: Py<Shard>, id: Id, marks: Marks) {
-        self.shard = Some(shard);
-        self.id = Some(id);
-        self.inbox.set_marks(marks);
+    /// Ties the object to a connection of the reactor, once.
+    pub fn attach(slf: &Bound<'_, Self>, shard: Py<Shard>, id: Id, marks: Marks) -> PyResult<()> {
+        let this = slf.get();
+        if this.place.set((shard, id)).is_err() {
+            return Err(errors::usage(slf.py(), "the connection was connected before: make a new one"));
+        }
+        this.receiving.hold(slf.py()).inbox.set_marks(marks);
+        Ok(())
     }
 
-    /// Takes the next thing to receive; `None` if there is nothing yet.
-    pub fn take(slf: &Bound<'_, Self>, mode: Mode) -> PyResult<Option<Py<PyAny>>> {
-        let py = slf.py();
-        if mode != Mode::Part && slf.borrow().inbox.begins_with_part() {
-            return Self::take_parts(slf, mode);
-        }
-        let (entry, resumed) = {
-            let mut this = slf.borrow_mut();
-            match this.inbox.pop() {
-                Some((entry, resumes)) => (entry, if resumes { this.place(py) } else { None }),
-                None if this.state == State::Closed => {
-                    drop(this);
-                    return Err(Self::closed(slf, mode));
-                }
-                None => return Ok(None),
-            }
-        };
-        if let Some((shard, id)) = resumed {
-            Shard::resume(shard.bind(py), id)?;
-        }
-        if mode == Mode::Part {
-            slf.borrow_mut().streaming = if entry.fin { Streaming::Fresh } else { Streaming::Begun };
-        }
-        Self::convert(py, entry, mode).map(Some)
+    /// What it is doing.
+    pub fn state(&self) -> State {
+        State::of(self.state.load(Ordering::Relaxed))
     }
 
-    /// Takes a message whose beginning came while somebody read in parts, once all of it is here.
-    fn take_parts(slf: &Bound<'_, Self>, mode: Mode) -> PyResult<Option<Py<PyAny>>> {
-        let py = slf.py();
-        let (parts, resumed) = {
-            let mut this = slf.borrow_mut();
-            let (parts, resumes) = this.inbox.pop_parts();
-            (parts, if resumes { this.place(py) } else { None })
-        };
-        if let Some((shard, id)) = resumed {
-            Shard::resume(shard.bind(py), id)?;
-        }
-        let entry = message::joined(py, parts)?;
-        if entry.fin {
-            return Self::convert(py, entry, mode).map(Some);
-        }
-        if slf.borrow().state == State::Closed {
-            return Err(Self::closed(slf, mode));
-        }
-        slf.borrow_mut().inbox.put_back(entry);
-        Ok(None)
+    /// It goes on to a state; never back.
+    pub fn advance(&self, state: State) {
+        self.state.fetch_max(state as u8, Ordering::Relaxed);
     }
 
-    fn convert(py: Python<'_>, entry: Entry, mode: Mode) -> PyResult<Py<PyAny>> {
-        match mode {
-            Mode::Part => Ok((entry.object, entry.fin).into_pyobject(py)?.into_any().unbind()),
-            Mode::Message { decode: Some(decode) } => message::decoded(entry.object.into_bound(py), decode),
-            _ => Ok(entry.object),
-        }
+    /// Keeps the request, as it went over the wire.
+    pub fn keep_request(&self, py: Python<'_>, request: Option<Box<[u8]>>) {
+        self.past.hold(py).request = request;
     }
 
-    /// The exception that a receiver gets when nothing more comes.
-    fn closed(slf: &Bound<'_, Self>, mode: Mode) -> PyErr {
-        match slf.call_method1(intern!(slf.py(), "_closed_error"), (mode == Mode::Iteration,)) {
-            Ok(error) => PyErr::from_value(error),
-            Err(error) => error,
-        }
+    /// Keeps where the client was.
+    pub fn keep_client(&self, py: Python<'_>, client: Option<SocketAddr>) {
+        self.past.hold(py).client = client;
     }
 
-    /// One receiver at a time: messages have an order.
-    pub fn check_reader(slf: &Bound<'_, Self>, call: &str, is_part: bool) -> PyResult<()> {
-        let this = slf.borrow();
-        // A task that was cancelled while it waited is on its way out.
-        let is_free = match (&this.reader, this.streaming) {
-            (None, streaming) => is_part || streaming == Streaming::No,
-            (Some(reader), streaming) => {
-                reader.borrow(slf.py()).cancelled() && (is_part || streaming != Streaming::Begun)
-            }
-        };
-        if is_free {
-            return Ok(());
-        }
-        let text = format!("cannot call {call} while another coroutine is already running recv or recv_streaming");
-        Err(errors::usage(slf.py(), text))
-    }
-
-    /// Registers a new waiter for the next message.
-    pub fn wait(slf: &Bound<'_, Self>) -> PyResult<Py<Waiter>> {
-        let py = slf.py();
-        let Some(shard) = slf.borrow().shard.as_ref().map(|shard| shard.clone_ref(py)) else {
-            return Err(errors::usage(py, "the connection is not connected yet"));
-        };
-        shard.get().check(py)?;
-        let waiter = Py::new(py, Waiter::new(shard.get().event_loop(py)))?;
-        let before = slf.borrow_mut().reader.replace(waiter.clone_ref(py));
-        drop(before);
-        Ok(waiter)
-    }
-
-    /// Unregisters a waiter whose task does not wait any more.
-    pub fn forget(slf: &Bound<'_, Self>, waiter: &Py<Waiter>) {
-        if let Ok(mut this) = slf.try_borrow_mut()
-            && this.reader.as_ref().is_some_and(|reader| reader.is(waiter))
-        {
-            let before = this.reader.take();
-            drop(this);
-            drop(before);
-        }
-    }
-
-    /// Takes a message that came, for a receiver or callback. True if somebody has to be woken, false if nobody waits.
-    pub fn push(slf: &Bound<'_, Self>, object: Py<PyAny>, size: usize, fin: bool, is_part: bool) -> PyResult<bool> {
-        let py = slf.py();
-        let callback = {
-            let mut this = slf.borrow_mut();
-            if this.inbox.skips(is_part, fin) {
-                return Ok(false);
-            }
-            match &this.on_message {
-                Some(callback) if !this.is_paused && this.inbox.is_empty() => Some(callback.clone_ref(py)),
-                _ => None,
-            }
-        };
-        if let Some(callback) = callback {
-            callback.call(slf, object)?;
-            return Ok(false);
-        }
-        let (pushed, place, is_awaited) = {
-            let mut this = slf.borrow_mut();
-            let is_open = this.state <= State::Open;
-            let pushed = this.inbox.push(Entry { object, size, fin, is_part }, is_open);
-            (pushed, this.place(py), this.reader.is_some())
-        };
-        if let (Pushed::Full(bytes), Some((shard, id))) = (pushed, place) {
-            Shard::pause(shard.bind(py), id, bytes)?;
-        }
-        Ok(is_awaited)
-    }
-
-    /// Hands waiting messages to the callback, until it pauses.
-    pub fn deliver(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        loop {
-            let callback = {
-                let this = slf.borrow();
-                match &this.on_message {
-                    Some(callback) if !this.is_paused && !this.inbox.is_empty() => callback.clone_ref(py),
-                    _ => return Ok(()),
-                }
-            };
-            let Some(object) = Self::take(slf, Mode::Message { decode: None })? else { return Ok(()) };
-            callback.call(slf, object)?;
-        }
-    }
-
-    /// Whoever waits for a message, to be woken: the next `recv()` registers anew.
-    pub fn take_reader(slf: &Bound<'_, Self>) -> Option<Py<Waiter>> {
-        slf.borrow_mut().reader.take()
-    }
-
-    fn place(&self, py: Python<'_>) -> Option<(Py<Shard>, Id)> {
-        Some((self.shard.as_ref()?.clone_ref(py), self.id?))
+    /// The request, if it is kept here.
+    pub fn request<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        let request = self.past.hold(py).request.clone();
+        request.map(|request| PyBytes::new(py, &request))
     }
 
     /// Where it is in the reactor.
-    pub fn connected(slf: &Bound<'_, Self>) -> PyResult<(Py<Shard>, Id)> {
-        let py = slf.py();
-        let place = slf.borrow().place(py);
-        place.ok_or_else(|| not_connected(py))
+    pub fn connected<'a>(slf: &'a Bound<'_, Self>) -> PyResult<(&'a Py<Shard>, Id)> {
+        match slf.get().place.get() {
+            Some((shard, id)) => Ok((shard, *id)),
+            None => Err(errors::usage(slf.py(), "the connection is not connected yet")),
+        }
     }
 
-    /// Queues a message; `None` if the connection is closing.
-    fn queue_message(
-        slf: &Bound<'_, Self>,
-        message: &message::Outgoing<'_>,
-        fragment: Option<bool>,
-        at_once: bool,
-    ) -> PyResult<Option<()>> {
-        let py = slf.py();
-        let (place, turn, has_more) = {
-            let this = slf.borrow();
-            (this.place(py), this.turn, !this.inbox.is_empty())
-        };
-        let (shard, id) = place.ok_or_else(|| not_connected(py))?;
-        let sent = shard.get().with(py, |reactor| match fragment {
-            None => reactor.send(id, message.kind, &message.bytes),
-            Some(fin) => reactor.send_fragment(id, message.kind, &message.bytes, fin),
-        })?;
-        if let Err(refused) = sent {
-            return match errors::refused(py, refused) {
-                Some(error) => Err(error),
-                None => Ok(None),
-            };
-        }
-        let now = Shard::after_send(shard.bind(py), id, turn, has_more, at_once)?;
-        if now != turn {
-            slf.borrow_mut().turn = now;
-        }
-        Ok(Some(()))
+    /// Sees to output that was just queued.
+    #[inline]
+    fn after_send(slf: &Bound<'_, Self>, shard: &Py<Shard>, id: Id, has_more: bool, at_once: bool) -> PyResult<()> {
+        let this = slf.get();
+        let turn = this.turn.load(Ordering::Relaxed);
+        let now = Shard::after_send(shard.bind(slf.py()), id, turn, has_more, at_once)?;
+        this.turn.store(now, Ordering::Relaxed);
+        Ok(())
     }
+
+    /// Queues a message, or one part of it; what else is said about it is in `how`.
+    fn queue_message(slf: &Bound<'_, Self>, message: &message::Outgoing<'_>, how: How) -> PyResult<Queued> {
+        let py = slf.py();
+        let (shard, id) = Self::connected(slf)?;
+        let sent = shard.get().with(py, |reactor| match how {
+            How::BelowMark if reactor.is_full(id) => None,
+            How::Part { fin } => Some(reactor.send_fragment(id, message.kind, &message.bytes, fin)),
+            _ => Some(reactor.send(id, message.kind, &message.bytes)),
+        })?;
+        match sent {
+            Some(Ok(())) => {}
+            Some(Err(refused)) => return errors::refused(py, refused).map_or(Ok(Queued::Closing), Err),
+            None => return Ok(Queued::Not),
+        }
+        let has_more = !slf.get().receiving.hold(py).inbox.is_empty();
+        Self::after_send(slf, shard, id, has_more, matches!(how, How::Whole { at_once: true }))?;
+        Ok(Queued::Yes)
+    }
+}
+
+/// What is special about a message that is to be queued.
+#[derive(Clone, Copy)]
+enum How {
+    /// Nothing, but that it may be in a hurry.
+    Whole { at_once: bool },
+    /// Only if output is not above the high-water mark.
+    BelowMark,
+    /// It is a part of one.
+    Part { fin: bool },
+}
+
+/// What became of it.
+enum Queued {
+    Yes,
+    /// Output is above the high-water mark.
+    Not,
+    /// The connection is closing.
+    Closing,
 }
 
 #[pymethods]
@@ -251,17 +148,11 @@ impl Connection {
     #[pyo3(signature = (*_arguments, **_options))]
     fn new(_arguments: &Bound<'_, PyTuple>, _options: Option<&Bound<'_, PyAny>>) -> Self {
         Connection {
-            shard: None,
-            id: None,
-            state: State::Connecting,
-            inbox: Inbox::new(Marks::NONE),
-            is_paused: false,
-            reader: None,
-            on_message: None,
-            turn: 0,
-            streaming: Streaming::No,
-            request: None,
-            client: None,
+            place: OnceLock::new(),
+            state: AtomicU8::new(State::Connecting as u8),
+            turn: AtomicU64::new(0),
+            receiving: Guarded::new(Receiving::new()),
+            past: Guarded::default(),
         }
     }
 
@@ -271,8 +162,8 @@ impl Connection {
         Receive::new(slf, Mode::Message { decode })
     }
 
-    fn __aiter__(slf: Py<Self>) -> Py<Self> {
-        slf
+    fn __aiter__(slf: Py<Self>) -> Iteration {
+        Iteration::new(slf)
     }
 
     fn __anext__(slf: Py<Self>) -> Receive {
@@ -292,24 +183,20 @@ impl Connection {
         let (shard, id) = Self::connected(slf)?;
         // Who may not, because of the wrong thread, changes nothing.
         shard.get().with(slf.py(), |reactor| reactor.set_streaming(id, on))?;
-        slf.borrow_mut().streaming = if on { Streaming::Fresh } else { Streaming::No };
+        slf.get().receiving.hold(slf.py()).streaming = if on { Streaming::Fresh } else { Streaming::No };
         Shard::run_soon(shard.bind(slf.py()))
     }
 
     /// Drops what is still to come of a message that was read in parts.
     fn _skip_parts(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let (given_up, resumed) = {
-            let mut this = slf.borrow_mut();
-            this.streaming = Streaming::No;
-            let (given_up, resumes) = this.inbox.skip_parts();
-            (given_up, if resumes { this.place(py) } else { None })
+        let (given_up, resumes) = {
+            let mut receiving = slf.get().receiving.hold(py);
+            receiving.streaming = Streaming::No;
+            receiving.inbox.skip_parts()
         };
         drop(given_up);
-        match resumed {
-            Some((shard, id)) => Shard::resume(shard.bind(py), id),
-            None => Ok(()),
-        }
+        if resumes { Self::read_on(slf) } else { Ok(()) }
     }
 
     /// Sends a message; see `everwire.Connection.send`.
@@ -317,14 +204,10 @@ impl Connection {
     fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>, text: Option<bool>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         if let Ok(Some(outgoing)) = message::outgoing(message, text)
-            && slf.borrow().state == State::Open
+            && slf.get().state() == State::Open
+            && let Ok(Queued::Yes) = Self::queue_message(slf, &outgoing, How::BelowMark)
         {
-            let (shard, id) = Self::connected(slf)?;
-            if !shard.get().with(py, |reactor| reactor.is_full(id))?
-                && let Ok(Some(())) = Self::queue_message(slf, &outgoing, None, false)
-            {
-                return Ok(Finished::shared(py)?.into_any());
-            }
+            return Ok(Finished::shared(py)?.into_any());
         }
         // Waiting, fragments, and everything that goes wrong: a coroutine that says so when it is awaited.
         Ok(slf.call_method1(intern!(py, "_send"), (message, text))?.unbind())
@@ -334,9 +217,9 @@ impl Connection {
     #[pyo3(signature = (message, *, text = None, flush = false))]
     fn send_nowait(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>, text: Option<bool>, flush: bool) -> PyResult<()> {
         let outgoing = message::required(message, text)?;
-        match Self::queue_message(slf, &outgoing, None, flush)? {
-            Some(()) => Ok(()),
-            None => Err(Self::closed(slf, Mode::Message { decode: None })),
+        match Self::queue_message(slf, &outgoing, How::Whole { at_once: flush })? {
+            Queued::Yes => Ok(()),
+            Queued::Not | Queued::Closing => Err(Self::closed(slf, Mode::Message { decode: None })),
         }
     }
 
@@ -344,7 +227,7 @@ impl Connection {
     fn _send_part(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>, text: bool, fin: bool) -> PyResult<bool> {
         let kind = if text { Kind::Text } else { Kind::Binary };
         let outgoing = message::Outgoing { kind, ..message::required(message, Some(false))? };
-        Ok(Self::queue_message(slf, &outgoing, Some(fin), false)?.is_some())
+        Ok(matches!(Self::queue_message(slf, &outgoing, How::Part { fin })?, Queued::Yes))
     }
 
     /// Whether output is above the high-water mark; `_drained()` will be called when it has fallen.
@@ -373,13 +256,8 @@ impl Connection {
         let sent = shard.get().with(py, |reactor| reactor.close(id, close))?;
         match sent {
             Ok(()) => {
-                let mut this = slf.borrow_mut();
-                this.state = this.state.max(State::Closing);
-                let turn = this.turn;
-                drop(this);
-                let now = Shard::after_send(shard.bind(py), id, turn, false, false)?;
-                slf.borrow_mut().turn = now;
-                Ok(true)
+                slf.get().advance(State::Closing);
+                Self::after_send(slf, shard, id, false, false).map(|()| true)
             }
             Err(error) => match errors::refused(py, everwire_reactor::Refused::Wire(error)) {
                 Some(error) => Err(error),
@@ -391,15 +269,15 @@ impl Connection {
     /// Ends the connection without a closing handshake: the peer sees 1006.
     fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let Some((shard, id)) = slf.borrow().place(py) else { return Ok(()) };
-        shard.get().with(py, |reactor| reactor.abort(id))?;
+        let Some((shard, id)) = slf.get().place.get() else { return Ok(()) };
+        shard.get().with(py, |reactor| reactor.abort(*id))?;
         Shard::run_soon(shard.bind(py))
     }
 
     /// What is called with each message (callback style); see `everwire.Connection.on_message`.
     #[getter]
     fn on_message(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.on_message.as_ref().map(|callback| callback.callable.clone_ref(py))
+        self.receiving.hold(py).on_message.as_ref().map(|callback| callback.callable.clone_ref(py))
     }
 
     #[setter]
@@ -410,8 +288,8 @@ impl Connection {
             None => None,
         };
         let (before, waiting) = {
-            let mut this = slf.borrow_mut();
-            (std::mem::replace(&mut this.on_message, callback), !this.inbox.is_empty())
+            let mut receiving = slf.get().receiving.hold(py);
+            (std::mem::replace(&mut receiving.on_message, callback), !receiving.inbox.is_empty())
         };
         drop(before);
         if waiting { Self::deliver_soon(slf) } else { Ok(()) }
@@ -420,30 +298,42 @@ impl Connection {
     /// Stops reading (callback style): TCP slows the peer down.
     fn pause(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (shard, id) = Self::connected(slf)?;
-        slf.borrow_mut().is_paused = true;
+        slf.get().receiving.hold(slf.py()).is_paused = true;
         Shard::pause(shard.bind(slf.py()), id, 0)
     }
 
     /// Reads again after `pause()`; messages that came before are handed out first.
     fn resume(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (shard, id) = Self::connected(slf)?;
-        let waiting = {
-            let mut this = slf.borrow_mut();
-            this.is_paused = false;
-            !this.inbox.is_empty()
+        let (waiting, is_full) = {
+            let mut receiving = slf.get().receiving.hold(slf.py());
+            receiving.is_paused = false;
+            (!receiving.inbox.is_empty(), receiving.inbox.is_full())
         };
         if waiting {
             Self::deliver_soon(slf)?;
         }
-        if !slf.borrow().inbox.is_full() {
+        if !is_full {
             Shard::resume(shard.bind(slf.py()), id)?;
         }
         Ok(())
     }
 
     #[getter(_state)]
-    fn state(&self) -> u8 {
-        self.state as u8
+    fn state_number(&self) -> u8 {
+        self.state.load(Ordering::Relaxed)
+    }
+
+    /// The request as Python has read it: kept here, so that an object whose request was looked at needs no dictionary.
+    #[getter(_parsed_request)]
+    fn parsed_request(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.past.hold(py).parsed.as_ref().map(|parsed| parsed.clone_ref(py))
+    }
+
+    #[setter(_parsed_request)]
+    fn set_parsed_request(&self, py: Python<'_>, request: Option<Py<PyAny>>) {
+        let before = std::mem::replace(&mut self.past.hold(py).parsed, request);
+        drop(before);
     }
 
     /// The event loop that the connection belongs to.
@@ -470,7 +360,7 @@ impl Connection {
     /// The address of the client, as far as proxies can be trusted; `None` for Unix sockets.
     fn _client(slf: &Bound<'_, Self>) -> PyResult<Option<(String, u16)>> {
         let (shard, id) = Self::connected(slf)?;
-        let address = slf.borrow().client;
+        let address = slf.get().past.hold(slf.py()).client;
         let address = match address {
             None => shard.get().with(slf.py(), |reactor| reactor.client(id))?,
             known => known,
@@ -504,20 +394,21 @@ impl Connection {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.shard)?;
-        visit.call(&self.reader)?;
-        if let Some(callback) = &self.on_message {
-            visit.call(&callback.callable)?;
-            visit.call(&callback.context)?;
+        if let Some((shard, _)) = self.place.get() {
+            visit.call(shard)?;
         }
-        self.inbox.traverse(visit)
+        self.past.visit(visit, |past| visit.call(&past.parsed))?;
+        self.receiving.visit(visit, |receiving| receiving.traverse(visit))
     }
 
-    fn __clear__(&mut self) {
-        self.shard = None;
-        self.reader = None;
-        self.on_message = None;
-        drop(self.inbox.take_all());
+    /// Its shard forgets it, which is enough for that cycle: the place stays.
+    fn __clear__(slf: &Bound<'_, Self>) {
+        let all = {
+            let mut receiving = slf.get().receiving.hold(slf.py());
+            (receiving.reader.take(), receiving.on_message.take(), receiving.inbox.take_all())
+        };
+        let parsed = slf.get().past.hold(slf.py()).parsed.take();
+        drop((all, parsed));
     }
 }
 
@@ -534,10 +425,7 @@ impl Connection {
                 None => Ok(false),
             };
         }
-        let turn = slf.borrow().turn;
-        let now = Shard::after_send(shard.bind(py), id, turn, false, false)?;
-        slf.borrow_mut().turn = now;
-        Ok(true)
+        Self::after_send(slf, shard, id, false, false).map(|()| true)
     }
 
     fn deliver_soon(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -547,33 +435,11 @@ impl Connection {
 
     /// The connection's place in the reactor, if it has one.
     pub fn id(&self) -> Option<Id> {
-        self.id
+        self.place.get().map(|(_, id)| *id)
     }
 
     /// Whether it belongs to this shard.
     pub fn is_on(&self, shard: &Bound<'_, Shard>) -> bool {
-        self.shard.as_ref().is_some_and(|own| own.is(shard))
+        self.place.get().is_some_and(|(own, _)| own.is(shard))
     }
-}
-
-/// What is called with each message, and the context to call it in.
-struct Callback {
-    callable: Py<PyAny>,
-    context: Py<PyAny>,
-}
-
-impl Callback {
-    fn clone_ref(&self, py: Python<'_>) -> Self {
-        Callback { callable: self.callable.clone_ref(py), context: self.context.clone_ref(py) }
-    }
-
-    fn call(&self, connection: &Bound<'_, Connection>, message: Py<PyAny>) -> PyResult<()> {
-        let py = connection.py();
-        let callable = self.callable.bind(py);
-        context::run(self.context.bind(py), || callable.call1((connection, message)).map(drop))
-    }
-}
-
-fn not_connected(py: Python<'_>) -> PyErr {
-    errors::usage(py, "the connection is not connected yet")
 }

@@ -1,7 +1,7 @@
 //! Calling into Python within a context (PEP 567).
 //!
 //! PERF: `Context.run` looks a method up and copies the arguments for every message; entering costs two stores (bench: echo,
-//! callback, 16 in flight). One of the three files with `unsafe`.
+//! callback, 16 in flight). One of the files with `unsafe`.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;

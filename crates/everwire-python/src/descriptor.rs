@@ -1,4 +1,4 @@
-//! Descriptors that Python hands over. One of the three files with `unsafe`.
+//! Descriptors that Python hands over. One of the files with `unsafe`.
 
 use std::os::fd::{FromRawFd, OwnedFd};
 

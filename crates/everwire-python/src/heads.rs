@@ -11,8 +11,8 @@ use crate::settings::Settings;
 #[pyfunction]
 pub fn request_head(connection: &Bound<'_, Connection>) -> PyResult<Option<Py<PyBytes>>> {
     let py = connection.py();
-    if let Some(head) = &connection.borrow().request {
-        return Ok(Some(PyBytes::new(py, head).unbind()));
+    if let Some(head) = connection.get().request(py) {
+        return Ok(Some(head.unbind()));
     }
     let (shard, id) = Connection::connected(connection)?;
     let head = shard.get().with(py, |reactor| reactor.request(id).map(|request| request.as_bytes().to_vec()))?;
@@ -38,7 +38,7 @@ pub fn agreed_extension(connection: &Bound<'_, Connection>) -> PyResult<Option<S
 /// Frees what the engine keeps of the request.
 #[pyfunction]
 pub fn drop_request(connection: &Bound<'_, Connection>) -> PyResult<()> {
-    connection.borrow_mut().request = None;
+    connection.get().keep_request(connection.py(), None);
     let (shard, id) = Connection::connected(connection)?;
     shard.get().with(connection.py(), |reactor| {
         if reactor.request(id).is_some() {

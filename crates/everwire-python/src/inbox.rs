@@ -36,7 +36,7 @@ pub enum Pushed {
     /// It waits, and reading is to stop: so many bytes wait now.
     Full(usize),
     /// Nobody will ever take it.
-    Dropped,
+    Dropped(Entry),
 }
 
 /// The queue of one connection.
@@ -79,7 +79,7 @@ impl Inbox {
     /// Queues an entry. Once we said goodbye (not `is_open`), what does not fit is in the way of the peer's answer.
     pub fn push(&mut self, entry: Entry, is_open: bool) -> Pushed {
         if !is_open && self.is_above() {
-            return Pushed::Dropped;
+            return Pushed::Dropped(entry);
         }
         self.bytes += entry.size;
         self.entries.push_back(entry);

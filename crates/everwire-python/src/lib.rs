@@ -5,13 +5,17 @@
 //! | `shard` | `Shard`: a reactor on one event loop; `turn` dispatches what it brings |
 //! | `connection` | `Connection`: messages in and out of one connection |
 //! | `state` | what a connection is doing |
+//! | `receiving` | the half of a connection that takes messages |
 //! | `schedule` | when the loop runs the shard's next turn |
-//! | `receive` | the coroutine that `recv()` returns (`unsafe`: a type slot) |
+//! | `receive` | the coroutine that `recv()` returns, and what `async for` asks for one (`unsafe`: type slots) |
+//! | `stop` | the `StopIteration` by which it returns a value (`unsafe`: one for all) |
 //! | `heads` | the two heads of an opening handshake |
 //! | `waiter` | what a task waits on while there is no message |
 //! | `finished` | the coroutine that `send()` returns when nothing has to be waited for |
+//! | `guarded` | access under the GIL, to one at a time (`unsafe`: instead of locks) |
 //! | `inbox` | received messages that wait |
 //! | `message` | text and bytes, in both directions |
+//! | `text` | `str` of ASCII (`unsafe`: made without a second look) |
 //! | `context` | calls within a context (`unsafe`: two C functions) |
 //! | `descriptor` | sockets that Python hands over (`unsafe`: ownership) |
 //! | `settings`, `tls` | what a listener or connection is made with |
@@ -25,15 +29,19 @@ mod context;
 mod descriptor;
 mod errors;
 mod finished;
+mod guarded;
 mod heads;
 mod inbox;
 mod message;
 mod receive;
+mod receiving;
 mod schedule;
 mod settings;
 mod shard;
 mod state;
+mod stop;
 mod table;
+mod text;
 mod tls;
 mod turn;
 mod waiter;
@@ -77,7 +85,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        crate::receive::install(module.py())?;
+        crate::receive::install(module.py());
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

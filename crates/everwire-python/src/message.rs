@@ -10,6 +10,7 @@ use pyo3::types::{PyBytes, PyList, PyMemoryView, PyString};
 
 use crate::errors;
 use crate::inbox::Entry;
+use crate::text;
 
 /// What a Python object says as a message.
 pub struct Outgoing<'a> {
@@ -50,7 +51,7 @@ pub fn required<'a>(message: &'a Bound<'_, PyAny>, text: Option<bool>) -> PyResu
 /// Makes the Python object of a received message; text was checked to be UTF-8 as it came.
 pub fn incoming(py: Python<'_>, kind: Kind, bytes: &[u8]) -> PyResult<Py<PyAny>> {
     Ok(match kind {
-        Kind::Text => PyString::from_bytes(py, bytes)?.into_any().unbind(),
+        Kind::Text => text::decode(py, bytes)?.into_any().unbind(),
         Kind::Binary => PyBytes::new(py, bytes).into_any().unbind(),
     })
 }

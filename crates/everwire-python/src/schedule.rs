@@ -3,7 +3,6 @@
 //! Everything is registered in an empty context: what the loop calls for all connections must not carry the variables of
 //! whoever happened to come first.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,13 +11,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-use crate::shard::{Shard, lock};
+use crate::guarded::Guarded;
+use crate::shard::Shard;
 
 /// What the loop has been asked for.
 pub struct Schedule {
-    event_loop: Mutex<Option<Py<PyAny>>>,
-    context: Mutex<Option<Py<PyAny>>>,
-    timer: Mutex<Option<(Instant, Py<PyAny>)>>,
+    event_loop: Guarded<Option<Py<PyAny>>>,
+    context: Guarded<Option<Py<PyAny>>>,
+    timer: Guarded<Option<(Instant, Py<PyAny>)>>,
     /// The loop watches the poller.
     is_watched: AtomicBool,
     /// A turn is on the loop's list.
@@ -29,21 +29,21 @@ impl Schedule {
     pub fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
         let context = event_loop.py().import("contextvars")?.getattr("Context")?.call0()?;
         Ok(Schedule {
-            event_loop: Mutex::new(Some(event_loop.clone().unbind())),
-            context: Mutex::new(Some(context.unbind())),
-            timer: Mutex::default(),
+            event_loop: Guarded::new(Some(event_loop.clone().unbind())),
+            context: Guarded::new(Some(context.unbind())),
+            timer: Guarded::default(),
             is_watched: AtomicBool::new(false),
             is_scheduled: AtomicBool::new(false),
         })
     }
 
     pub fn event_loop(&self, py: Python<'_>) -> Py<PyAny> {
-        lock(&self.event_loop).as_ref().map_or_else(|| py.None(), |event_loop| event_loop.clone_ref(py))
+        self.event_loop.hold(py).as_ref().map_or_else(|| py.None(), |event_loop| event_loop.clone_ref(py))
     }
 
     /// How long ago the deadline that is due now was due.
-    pub fn lateness(&self, now: Instant) -> Duration {
-        self.armed().map_or(Duration::ZERO, |due| now.saturating_duration_since(due))
+    pub fn lateness(&self, py: Python<'_>, now: Instant) -> Duration {
+        self.armed(py).map_or(Duration::ZERO, |due| now.saturating_duration_since(due))
     }
 
     /// Whether a turn is on the loop's list.
@@ -57,34 +57,27 @@ impl Schedule {
     }
 
     /// What the timer is set for.
-    pub fn armed(&self) -> Option<Instant> {
-        lock(&self.timer).as_ref().map(|(at, _)| *at)
+    pub fn armed(&self, py: Python<'_>) -> Option<Instant> {
+        self.timer.hold(py).as_ref().map(|(at, _)| *at)
     }
 
     /// The timer that was set for `at` has fired, maybe a little early: loops round. One that was set meanwhile stays.
-    pub fn fired(&self, at: Option<Instant>) {
-        let fired = lock(&self.timer).take_if(|(armed, _)| Some(*armed) == at);
+    pub fn fired(&self, py: Python<'_>, at: Option<Instant>) {
+        let fired = self.timer.hold(py).take_if(|(armed, _)| Some(*armed) == at);
         drop(fired);
     }
 
     pub fn traverse(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Ok(event_loop) = self.event_loop.try_lock() {
-            visit.call(&*event_loop)?;
-        }
-        if let Ok(context) = self.context.try_lock() {
-            visit.call(&*context)?;
-        }
-        if let Ok(timer) = self.timer.try_lock()
-            && let Some((_, handle)) = &*timer
-        {
-            visit.call(handle)?;
-        }
-        Ok(())
+        self.event_loop.visit(visit, |event_loop| visit.call(event_loop))?;
+        self.context.visit(visit, |context| visit.call(context))?;
+        self.timer.visit(visit, |timer| timer.as_ref().map_or(Ok(()), |(_, handle)| visit.call(handle)))
     }
 
-    pub fn clear(&self) {
-        let all = (lock(&self.event_loop).take(), lock(&self.context).take(), lock(&self.timer).take());
-        drop(all);
+    pub fn clear(&self, py: Python<'_>) {
+        let event_loop = self.event_loop.hold(py).take();
+        let context = self.context.hold(py).take();
+        let timer = self.timer.hold(py).take();
+        drop((event_loop, context, timer));
     }
 
     /// Calls a method of the loop that takes a context.
@@ -95,13 +88,13 @@ impl Schedule {
         arguments: impl PyCallArgs<'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let options = PyDict::new(py);
-        let context = lock(&self.context).as_ref().map(|context| context.clone_ref(py));
+        let context = self.context.hold(py).as_ref().map(|context| context.clone_ref(py));
         options.set_item(intern!(py, "context"), context)?;
         self.event_loop(py).bind(py).getattr(name)?.call(arguments, Some(&options))
     }
 
     pub fn cancel_timer(&self, py: Python<'_>) -> PyResult<()> {
-        let timer = lock(&self.timer).take();
+        let timer = self.timer.hold(py).take();
         match timer {
             Some((_, handle)) => handle.bind(py).call_method0(intern!(py, "cancel")).map(drop),
             None => Ok(()),
@@ -131,7 +124,7 @@ impl Shard {
         let (has_work, is_empty, deadline) = this.with(py, |reactor| {
             (reactor.has_work() || reactor.has_output(), reactor.is_empty(), reactor.next_deadline())
         })?;
-        let has_work = has_work || !lock(&this.leftover).is_empty();
+        let has_work = has_work || !this.leftover.hold(py).is_empty();
         if has_work {
             Self::run_soon(slf)?;
         } else if is_empty {
@@ -150,7 +143,7 @@ impl Shard {
         let fd = slf.get().with(py, |reactor| reactor.fd())?;
         let add_reader = schedule.event_loop(py).bind(py).getattr(intern!(py, "add_reader"))?;
         let run = slf.getattr(intern!(py, "_on_ready"))?;
-        let context = lock(&schedule.context).as_ref().map(|context| context.clone_ref(py));
+        let context = schedule.context.hold(py).as_ref().map(|context| context.clone_ref(py));
         match context {
             Some(context) => context.bind(py).call_method1(intern!(py, "run"), (add_reader, fd, run))?,
             None => add_reader.call1((fd, run))?,
@@ -175,7 +168,7 @@ impl Shard {
         let py = slf.py();
         let schedule = &slf.get().schedule;
         let Some(deadline) = deadline else { return Ok(()) };
-        if schedule.armed().is_some_and(|armed| armed <= deadline) {
+        if schedule.armed(py).is_some_and(|armed| armed <= deadline) {
             return Ok(());
         }
         schedule.cancel_timer(py)?;
@@ -185,7 +178,7 @@ impl Shard {
         let delay = deadline - now + Duration::from_millis(1);
         let on_timer = slf.getattr(intern!(py, "_on_timer"))?;
         let handle = schedule.call(py, intern!(py, "call_later"), (delay.as_secs_f64(), on_timer))?;
-        *lock(&schedule.timer) = Some((deadline, handle.unbind()));
+        *schedule.timer.hold(py) = Some((deadline, handle.unbind()));
         Ok(())
     }
 }

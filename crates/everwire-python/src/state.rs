@@ -20,6 +20,18 @@ pub enum State {
     Closed = 3,
 }
 
+impl State {
+    /// The state that a number stands for.
+    pub fn of(number: u8) -> Self {
+        match number {
+            0 => State::Connecting,
+            1 => State::Open,
+            2 => State::Closing,
+            _ => State::Closed,
+        }
+    }
+}
+
 /// Whether somebody reads a message in parts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Streaming {

@@ -30,6 +30,8 @@ struct Listener {
 #[derive(Default)]
 pub struct Table {
     rows: Vec<Option<Row>>,
+    /// Rows whose place somebody else has already, because the end of their connection was not told yet.
+    displaced: Vec<Row>,
     listeners: Vec<Listener>,
 }
 
@@ -53,24 +55,36 @@ impl Table {
     }
 
     pub fn row(&self, id: Id) -> Option<&Row> {
-        self.rows.get(id.index())?.as_ref().filter(|row| row.id == id)
+        match self.rows.get(id.index())? {
+            Some(row) if row.id == id => Some(row),
+            _ => self.displaced.iter().find(|row| row.id == id),
+        }
     }
 
     pub fn row_mut(&mut self, id: Id) -> Option<&mut Row> {
-        self.rows.get_mut(id.index())?.as_mut().filter(|row| row.id == id)
+        match self.rows.get_mut(id.index())? {
+            Some(row) if row.id == id => Some(row),
+            _ => self.displaced.iter_mut().find(|row| row.id == id),
+        }
     }
 
     pub fn insert(&mut self, id: Id, connection: Py<Connection>, endpoint: Py<PyAny>, driver: Option<Py<PyAny>>) {
         if self.rows.len() <= id.index() {
             self.rows.resize_with(id.index() + 1, || None);
         }
-        self.rows[id.index()] = Some(Row { id, connection, endpoint, driver, is_blocked: false });
+        let row = Row { id, connection, endpoint, driver, is_blocked: false };
+        self.displaced.extend(self.rows[id.index()].replace(row));
     }
 
     #[must_use = "drop it after the lock"]
     pub fn remove(&mut self, id: Id) -> Option<Row> {
-        self.row(id)?;
-        self.rows[id.index()].take()
+        match self.rows.get_mut(id.index())?.take_if(|row| row.id == id) {
+            Some(row) => Some(row),
+            None => {
+                let at = self.displaced.iter().position(|row| row.id == id)?;
+                Some(self.displaced.swap_remove(at))
+            }
+        }
     }
 
     pub fn add_listener(&mut self, id: Id, endpoint: Py<PyAny>, marks: Marks) {
@@ -84,7 +98,7 @@ impl Table {
     }
 
     pub fn traverse(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        for row in self.rows.iter().flatten() {
+        for row in self.rows.iter().flatten().chain(&self.displaced) {
             visit.call(&row.connection)?;
             visit.call(&row.endpoint)?;
             visit.call(&row.driver)?;

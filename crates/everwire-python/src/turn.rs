@@ -19,9 +19,9 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::connection::{Connection, State};
 use crate::errors;
-use crate::inbox::Marks;
+use crate::inbox::{Entry, Marks};
 use crate::message;
-use crate::shard::{Shard, lock};
+use crate::shard::Shard;
 use crate::waiter::Waiter;
 
 /// How long a turn goes on before other work of the event loop has its turn.
@@ -73,11 +73,11 @@ fn turn(slf: &Bound<'_, Shard>) -> PyResult<()> {
     let this = slf.get();
     let began = Instant::now();
     let until = began + BUDGET;
-    let late = this.schedule.lateness(began);
+    let late = this.schedule.lateness(py, began);
     this.with(py, |reactor| reactor.wait(began))?.map_err(|error| errors::system(&error))?;
     deliver(slf)?;
     loop {
-        let kept = lock(&this.leftover).batch.take();
+        let kept = this.leftover.hold(py).batch.take();
         let (events, scratch) = match kept {
             Some(kept) => kept,
             None => {
@@ -93,7 +93,7 @@ fn turn(slf: &Bound<'_, Shard>) -> PyResult<()> {
         write_outside(slf)?;
         dispatched?;
         let has_work = this.with(py, |reactor| reactor.has_work())?;
-        if Instant::now() >= until || (!has_work && lock(&this.leftover).is_empty()) {
+        if Instant::now() >= until || (!has_work && this.leftover.hold(py).is_empty()) {
             break;
         }
     }
@@ -136,21 +136,22 @@ fn dispatch(slf: &Bound<'_, Shard>, mut events: VecDeque<Event>, scratch: Box<[u
         let batch = Batch { events: events.into(), scratch };
         this.with(py, |reactor| reactor.recycle(batch))?;
     } else {
-        lock(&this.leftover).batch = Some((events, scratch));
+        this.leftover.hold(py).batch = Some((events, scratch));
     }
     result
 }
 
 /// Wakes the tasks that have something to receive, until the time is up.
 fn wake(slf: &Bound<'_, Shard>, until: Instant) -> PyResult<()> {
+    let py = slf.py();
     let this = slf.get();
     loop {
-        let next = lock(&this.leftover).wakes.pop_front();
+        let next = this.leftover.hold(py).wakes.pop_front();
         let Some(connection) = next else { return Ok(()) };
-        if let Some(waiter) = Connection::take_reader(connection.bind(slf.py())) {
+        if let Some(waiter) = Connection::take_reader(connection.bind(py)) {
             // What the task sends first leaves at once: it may compute for long afterwards.
             this.turn.fetch_add(1, Ordering::Relaxed);
-            Waiter::wake(waiter.bind(slf.py()))?;
+            Waiter::wake(waiter.bind(py))?;
         }
         if Instant::now() >= until {
             return Ok(());
@@ -160,10 +161,10 @@ fn wake(slf: &Bound<'_, Shard>, until: Instant) -> PyResult<()> {
 
 fn deliver(slf: &Bound<'_, Shard>) -> PyResult<()> {
     let py = slf.py();
-    let deliveries = std::mem::take(&mut lock(&slf.get().leftover).deliveries);
+    let deliveries = std::mem::take(&mut slf.get().leftover.hold(py).deliveries);
     for connection in deliveries {
         let connection = connection.bind(py);
-        let id = connection.borrow().id();
+        let id = connection.get().id();
         if let Err(error) = Connection::deliver(connection) {
             if !error.is_instance_of::<PyException>(py) {
                 return Err(error);
@@ -192,7 +193,7 @@ fn apply(
         Event::Fragment(_, kind, payload, fin) => receive(slf, current, kind, payload, scratch, fin, true),
         Event::Opened(id) => {
             let Some((connection, endpoint)) = introduce(slf, id)? else { return Ok(()) };
-            connection.bind(py).borrow_mut().state = State::Open;
+            connection.get().advance(State::Open);
             endpoint.bind(py).call_method1(intern!(py, "_opened"), (connection,))?;
             Ok(())
         }
@@ -204,14 +205,13 @@ fn apply(
         Event::Failed(id, failure) => fail(slf, id, *failure),
         Event::Closing(id) => {
             if let Some(connection) = connection_of(slf, id) {
-                let mut connection = connection.bind(py).borrow_mut();
-                connection.state = connection.state.max(State::Closing);
+                connection.get().advance(State::Closing);
             }
             Ok(())
         }
         Event::Drained(id) => tell(slf, id, |connection| connection.call_method0(intern!(py, "_on_drained"))),
         Event::Hungry(id) => {
-            let driver = lock(&slf.get().table).driver(py, id);
+            let driver = slf.get().table.hold(py).driver(py, id);
             match driver {
                 Some(driver) => driver.bind(py).call_method0(intern!(py, "resume_reading")).map(drop),
                 None => Ok(()),
@@ -250,14 +250,14 @@ fn receive(
     if let Payload::Owned(bytes) = payload {
         slf.get().with(py, |reactor| reactor.give_back(bytes))?;
     }
-    if Connection::push(connection.bind(py), object, size, fin, part)? {
+    if Connection::push(connection.bind(py), Entry { object, size, fin, is_part: part })? {
         wake_later(slf, connection);
     }
     Ok(())
 }
 
 fn wake_later(slf: &Bound<'_, Shard>, connection: &Py<Connection>) {
-    let mut leftover = lock(&slf.get().leftover);
+    let mut leftover = slf.get().leftover.hold(slf.py());
     if !leftover.wakes.back().is_some_and(|last| last.is(connection)) {
         leftover.wakes.push_back(connection.clone_ref(slf.py()));
     }
@@ -268,7 +268,7 @@ fn introduce(slf: &Bound<'_, Shard>, id: Id) -> PyResult<Option<(Py<Connection>,
     let py = slf.py();
     let this = slf.get();
     let known = {
-        let table = lock(&this.table);
+        let table = this.table.hold(py);
         table.connection(py, id).zip(table.endpoint(py, id))
     };
     if known.is_some() {
@@ -280,9 +280,9 @@ fn introduce(slf: &Bound<'_, Shard>, id: Id) -> PyResult<Option<(Py<Connection>,
         return Ok(None);
     };
     let connection = endpoint.bind(py).call_method0(intern!(py, "_make"))?.cast_into::<Connection>()?;
-    connection.borrow_mut().attach(slf.clone().unbind(), id, marks);
+    Connection::attach(&connection, slf.clone().unbind(), id, marks)?;
     let connection = connection.unbind();
-    lock(&this.table).insert(id, connection.clone_ref(py), endpoint.clone_ref(py), None);
+    this.table.hold(py).insert(id, connection.clone_ref(py), endpoint.clone_ref(py), None);
     Ok(Some((connection, endpoint)))
 }
 
@@ -300,16 +300,13 @@ fn tell<'py>(
 
 fn close(slf: &Bound<'_, Shard>, id: Id, ending: Ending) -> PyResult<()> {
     let py = slf.py();
-    let row = lock(&slf.get().table).remove(id);
+    let row = slf.get().table.hold(py).remove(id);
     let Some(row) = row else { return Ok(()) };
     let connection = row.connection.bind(py);
-    {
-        let mut connection = connection.borrow_mut();
-        connection.state = State::Closed;
-        connection.client = ending.client;
-        if let Some(request) = &ending.request {
-            connection.request = Some(request.as_bytes().into());
-        }
+    connection.get().advance(State::Closed);
+    connection.get().keep_client(py, ending.client);
+    if let Some(request) = &ending.request {
+        connection.get().keep_request(py, Some(request.as_bytes().into()));
     }
     let said = |close: Option<Received>| close.map(|close| (close.code, close.reason));
     let cause = ending.cause.as_ref().map(describe);
@@ -324,13 +321,13 @@ fn close(slf: &Bound<'_, Shard>, id: Id, ending: Ending) -> PyResult<()> {
 
 fn fail(slf: &Bound<'_, Shard>, id: Id, failure: Failure) -> PyResult<()> {
     let py = slf.py();
-    let row = lock(&slf.get().table).remove(id);
+    let row = slf.get().table.hold(py).remove(id);
     let (connection, endpoint) = match row {
         Some(row) => {
             if let Some(driver) = &row.driver {
                 driver.bind(py).call_method1(intern!(py, "finish"), (false,))?;
             }
-            row.connection.bind(py).borrow_mut().state = State::Closed;
+            row.connection.get().advance(State::Closed);
             (Some(row.connection), row.endpoint)
         }
         None => match failure.listener.and_then(|listener| listener_of(slf, listener)) {
@@ -369,7 +366,7 @@ pub fn write_outside(slf: &Bound<'_, Shard>) -> PyResult<()> {
     let this = slf.get();
     for id in this.with(py, |reactor| reactor.take_outside())? {
         let driver = {
-            let table = lock(&this.table);
+            let table = this.table.hold(py);
             table.row(id).filter(|row| !row.is_blocked).and_then(|_| table.driver(py, id))
         };
         let Some(driver) = driver else { continue };
@@ -418,11 +415,11 @@ fn warn_late(py: Python<'_>, late: Duration) -> PyResult<()> {
 }
 
 fn connection_of(slf: &Bound<'_, Shard>, id: Id) -> Option<Py<Connection>> {
-    lock(&slf.get().table).connection(slf.py(), id)
+    slf.get().table.hold(slf.py()).connection(slf.py(), id)
 }
 
 fn listener_of(slf: &Bound<'_, Shard>, id: Id) -> Option<(Py<PyAny>, Marks)> {
-    lock(&slf.get().table).listener(slf.py(), id)
+    slf.get().table.hold(slf.py()).listener(slf.py(), id)
 }
 
 /// The connection that an event is about.

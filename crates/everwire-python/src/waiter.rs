@@ -9,6 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+use crate::context;
+use crate::guarded::Guarded;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Pending,
@@ -16,19 +19,28 @@ enum State {
     Cancelled,
 }
 
-#[pyclass(module = "everwire._core")]
+#[pyclass(frozen, module = "everwire._core")]
 pub struct Waiter {
-    event_loop: Option<Py<PyAny>>,
+    event_loop: Guarded<Option<Py<PyAny>>>,
+    waiting: Guarded<Waiting>,
+}
+
+struct Waiting {
     state: State,
     blocking: bool,
     /// What the task registered: a callable, and the context to call it in.
-    callback: Option<(Py<PyAny>, Option<Py<PyAny>>)>,
+    callback: Option<Registered>,
     message: Option<Py<PyAny>>,
 }
 
+type Registered = (Py<PyAny>, Option<Py<PyAny>>);
+
 impl Waiter {
     pub fn new(event_loop: Py<PyAny>) -> Self {
-        Waiter { event_loop: Some(event_loop), state: State::Pending, blocking: true, callback: None, message: None }
+        Waiter {
+            event_loop: Guarded::new(Some(event_loop)),
+            waiting: Guarded::new(Waiting { state: State::Pending, blocking: true, callback: None, message: None }),
+        }
     }
 
     /// Wakes the task now. Must not be called while a task runs.
@@ -36,81 +48,86 @@ impl Waiter {
         let py = slf.py();
         let Some((callback, context)) = Self::finish(slf, State::Ready) else { return Ok(()) };
         let result = match &context {
-            Some(context) => context.bind(py).call_method1(intern!(py, "run"), (&callback, slf)),
-            None => callback.bind(py).call1((slf,)),
+            Some(context) => context::run(context.bind(py), || callback.bind(py).call1((slf,)).map(drop)),
+            None => callback.bind(py).call1((slf,)).map(drop),
         };
         match result {
-            Ok(_) => Ok(()),
             // A loop that runs inside a task of itself: that task is current, this one has to wait for the next iteration.
             Err(error) if error.is_instance_of::<pyo3::exceptions::PyRuntimeError>(py) => {
                 Self::call_soon(slf, callback, context)
             }
-            Err(error) => Err(error),
+            result => result,
         }
     }
 
-    fn finish(slf: &Bound<'_, Self>, state: State) -> Option<(Py<PyAny>, Option<Py<PyAny>>)> {
-        let mut this = slf.borrow_mut();
-        if this.state != State::Pending {
+    fn finish(slf: &Bound<'_, Self>, state: State) -> Option<Registered> {
+        let mut waiting = slf.get().waiting.hold(slf.py());
+        if waiting.state != State::Pending {
             return None;
         }
-        this.state = state;
-        this.callback.take()
+        waiting.state = state;
+        waiting.callback.take()
     }
 
     fn call_soon(slf: &Bound<'_, Self>, callback: Py<PyAny>, context: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
-        let Some(event_loop) = slf.borrow().event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py)) else {
-            return Ok(());
-        };
+        let Some(event_loop) = slf.get().get_loop(py) else { return Ok(()) };
         let options = PyDict::new(py);
         options.set_item(intern!(py, "context"), context)?;
         event_loop.bind(py).call_method(intern!(py, "call_soon"), (callback, slf), Some(&options))?;
         Ok(())
+    }
+
+    /// Whether the task was cancelled while it waited.
+    pub fn is_cancelled(&self, py: Python<'_>) -> bool {
+        self.waiting.hold(py).state == State::Cancelled
     }
 }
 
 #[pymethods]
 impl Waiter {
     #[getter(_asyncio_future_blocking)]
-    fn blocking(&self) -> bool {
-        self.blocking
+    fn blocking(&self, py: Python<'_>) -> bool {
+        self.waiting.hold(py).blocking
     }
 
     #[setter(_asyncio_future_blocking)]
-    fn set_blocking(&mut self, blocking: bool) {
-        self.blocking = blocking;
+    fn set_blocking(&self, py: Python<'_>, blocking: bool) {
+        self.waiting.hold(py).blocking = blocking;
     }
 
     fn get_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.event_loop.as_ref().map(|event_loop| event_loop.clone_ref(py))
+        self.event_loop.hold(py).as_ref().map(|event_loop| event_loop.clone_ref(py))
     }
 
     #[pyo3(signature = (callback, *, context = None))]
     fn add_done_callback(slf: &Bound<'_, Self>, callback: Py<PyAny>, context: Option<Py<PyAny>>) -> PyResult<()> {
-        if slf.borrow().state == State::Pending {
-            let before = slf.borrow_mut().callback.replace((callback, context));
+        let mut waiting = slf.get().waiting.hold(slf.py());
+        if waiting.state == State::Pending {
+            let before = waiting.callback.replace((callback, context));
+            drop(waiting);
             drop(before);
             return Ok(());
         }
+        drop(waiting);
         Self::call_soon(slf, callback, context)
     }
 
-    fn remove_done_callback(slf: &Bound<'_, Self>, callback: &Bound<'_, PyAny>) -> usize {
-        let mut this = slf.borrow_mut();
-        let same = this.callback.as_ref().is_some_and(|(registered, _)| registered.is(callback));
-        let removed = if same { this.callback.take() } else { None };
-        drop(this);
+    fn remove_done_callback(&self, py: Python<'_>, callback: &Bound<'_, PyAny>) -> usize {
+        let removed = self.waiting.hold(py).callback.take_if(|(registered, _)| registered.is(callback));
         usize::from(removed.is_some())
     }
 
     #[pyo3(signature = (msg = None))]
     fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
-        if slf.borrow().state != State::Pending {
+        let mut waiting = slf.get().waiting.hold(slf.py());
+        if waiting.state != State::Pending {
             return Ok(false);
         }
-        let callback = Self::finish(slf, State::Cancelled);
-        slf.borrow_mut().message = msg;
+        waiting.state = State::Cancelled;
+        waiting.message = msg;
+        let callback = waiting.callback.take();
+        drop(waiting);
         if let Some((callback, context)) = callback {
             Self::call_soon(slf, callback, context)?;
         }
@@ -118,10 +135,11 @@ impl Waiter {
     }
 
     fn result(&self, py: Python<'_>) -> PyResult<()> {
-        match self.state {
+        let waiting = self.waiting.hold(py);
+        match waiting.state {
             State::Ready => Ok(()),
             State::Pending => Err(InvalidStateError::new_err("Result is not set.")),
-            State::Cancelled => Err(match &self.message {
+            State::Cancelled => Err(match &waiting.message {
                 Some(message) => CancelledError::new_err((message.clone_ref(py),)),
                 None => CancelledError::new_err(()),
             }),
@@ -132,27 +150,33 @@ impl Waiter {
         self.result(py)
     }
 
-    fn done(&self) -> bool {
-        self.state != State::Pending
+    fn done(&self, py: Python<'_>) -> bool {
+        self.waiting.hold(py).state != State::Pending
     }
 
-    pub fn cancelled(&self) -> bool {
-        self.state == State::Cancelled
+    fn cancelled(&self, py: Python<'_>) -> bool {
+        self.is_cancelled(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.event_loop)?;
-        visit.call(&self.message)?;
-        if let Some((callback, context)) = &self.callback {
-            visit.call(callback)?;
-            visit.call(context)?;
-        }
-        Ok(())
+        self.event_loop.visit(visit, |event_loop| visit.call(event_loop))?;
+        self.waiting.visit(visit, |waiting| {
+            visit.call(&waiting.message)?;
+            match &waiting.callback {
+                Some((callback, context)) => {
+                    visit.call(callback)?;
+                    visit.call(context)
+                }
+                None => Ok(()),
+            }
+        })
     }
 
-    fn __clear__(&mut self) {
-        self.event_loop = None;
-        self.callback = None;
-        self.message = None;
+    fn __clear__(slf: &Bound<'_, Self>) {
+        let (this, py) = (slf.get(), slf.py());
+        let event_loop = this.event_loop.hold(py).take();
+        let callback = this.waiting.hold(py).callback.take();
+        let message = this.waiting.hold(py).message.take();
+        drop((event_loop, callback, message));
     }
 }

@@ -32,7 +32,7 @@ pub enum Event {
     /// A part of a message came, the last part if the flag is set; only while streaming.
     Fragment(Id, Kind, Payload, bool),
     /// A pong came that does not belong to a heartbeat.
-    Pong(Id, Control),
+    Pong(Id, Box<Control>),
     /// The closing handshake began, or the connection failed: nothing can be sent any more.
     Closing(Id),
     /// Output fell below the low-water mark after having been above the high one.

@@ -8,8 +8,11 @@ use std::sync::Arc;
 const BUFFER: usize = 64 * 1024;
 /// A shared frame up to this size is copied: one contiguous write is cheaper than one more piece.
 const COPY: usize = 1024;
-/// How many empty outboxes a pool keeps.
-const SPARES: usize = 256;
+/// How many empty outboxes a pool keeps: a broadcast to more allocates some.
+const SPARES: usize = 1024;
+/// How many of them keep a buffer of any size, and the size that the others keep.
+const LARGE_SPARES: usize = 64;
+const SMALL: usize = 4 * 1024;
 
 enum Piece {
     Own(Vec<u8>),
@@ -154,6 +157,9 @@ impl Pool {
     pub fn give(&mut self, mut outbox: Box<Outbox>) {
         if self.spares.len() < SPARES {
             outbox.clear();
+            if self.spares.len() >= LARGE_SPARES && outbox.spare.capacity() > SMALL {
+                outbox.spare = Vec::new();
+            }
             self.spares.push(outbox);
         }
     }

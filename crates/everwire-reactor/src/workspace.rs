@@ -23,6 +23,8 @@ pub(crate) struct Workspace {
     pub scratch: Box<[u8]>,
     /// How much of the scratch buffer the events of this batch refer to.
     pub used: usize,
+    /// Bytes of messages of this batch that have their own buffers.
+    pub owned: usize,
     pub events: Vec<Event>,
     pub metrics: Metrics,
     pub pool: Pool,
@@ -44,6 +46,7 @@ impl Workspace {
             codec: Codec::new(),
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             used: 0,
+            owned: 0,
             events: Vec::new(),
             metrics: Metrics::default(),
             pool: Pool::default(),
@@ -62,9 +65,10 @@ impl Workspace {
         self.began.elapsed().as_micros() as u32
     }
 
-    /// Whether one more read fits behind what the events refer to.
+    /// Whether one more read fits behind what the events refer to. A large message ends its batch: its answer is on its way
+    /// while the next one is read, and the two are not held at once.
     pub fn has_room(&self) -> bool {
-        self.used + READ + KEPT <= self.scratch.len()
+        self.used + READ + KEPT <= self.scratch.len() && self.owned < READ
     }
 
     /// A number below `bound`, for jitter.

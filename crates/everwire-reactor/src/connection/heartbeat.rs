@@ -107,7 +107,7 @@ impl Conn {
             self.clock.latency = Some(ws.micros().wrapping_sub(self.clock.pinged_at).max(1));
             self.clock.pinged = 0;
         } else if self.flags.wants_pongs {
-            ws.events.push(Event::Pong(id, payload));
+            ws.events.push(Event::Pong(id, Box::new(payload)));
         }
     }
 

@@ -36,6 +36,9 @@ use crate::socket::{Peer, Socket};
 use crate::tls;
 use crate::workspace::Workspace;
 
+/// Bytes of output that a connection may have queued since they were counted; writing counts them all.
+const UNCOUNTED: usize = 64 * 1024;
+
 /// Where a connection is in its life.
 pub(crate) enum Phase {
     /// The opening handshake: TLS, PROXY header, head.
@@ -87,6 +90,8 @@ pub(crate) struct Conn {
     queued: usize,
     /// Our share of the process-wide account.
     held: usize,
+    /// Bytes of output in it.
+    counted: usize,
     pub flags: Flags,
 }
 
@@ -140,6 +145,7 @@ impl Conn {
             unanswered: None,
             queued: 0,
             held: 0,
+            counted: 0,
             flags: Flags { proxy, ..Flags::default() },
         }
     }
@@ -199,6 +205,7 @@ impl Conn {
             _ => 0,
         };
         let outbox = self.outbox.as_ref().map_or(0, |outbox| outbox.len());
+        self.counted = outbox;
         let now = phase + tls + outbox + self.stash.capacity() + self.queued;
         if now != self.held {
             memory::update(self.held, now);
@@ -231,6 +238,9 @@ impl Conn {
         if !self.flags.dirty {
             self.flags.dirty = true;
             ws.dirty.push_back(id);
+        }
+        if self.output_len() > self.counted + UNCOUNTED {
+            self.account();
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use everwire_wire as wire;
-use everwire_wire::{Control, State};
+use everwire_wire::{Control, Kind, State};
 
 use super::closing::Then;
 use super::{Conn, Line, Phase};
@@ -175,6 +175,12 @@ impl Conn {
             let end = if inflating.is_some() { input.end.min(input.start + SLICE) } else { input.end };
             match wire.receive(&mut ws.scratch[input.start..end], &mut ws.codec) {
                 Ok((_, None)) => input.start = end,
+                // PERF: said here too, so that the most frequent event is not moved about with the room for the largest.
+                Ok((used, Some(wire::Event::Message { kind, payload }))) => {
+                    self.on_message(id, kind, payload, input.start, ws);
+                    input.start += used;
+                    count += 1;
+                }
                 Ok((used, Some(event))) => {
                     self.on_event(id, event, input.start, ws);
                     input.start += used;
@@ -185,15 +191,18 @@ impl Conn {
         }
     }
 
+    #[inline]
+    fn on_message(&mut self, id: Id, kind: Kind, payload: wire::Payload, base: usize, ws: &mut Workspace) {
+        self.clock.message(ws.now);
+        ws.metrics.received += 1;
+        let payload = claim(payload, base, ws);
+        ws.events.push(Event::Message(id, kind, payload));
+    }
+
     /// Applies one event of the wire; payload ranges are relative to `base` in the scratch buffer.
     fn on_event(&mut self, id: Id, event: wire::Event, base: usize, ws: &mut Workspace) {
         match event {
-            wire::Event::Message { kind, payload } => {
-                self.clock.message(ws.now);
-                ws.metrics.received += 1;
-                let payload = claim(payload, base, ws);
-                ws.events.push(Event::Message(id, kind, payload));
-            }
+            wire::Event::Message { kind, payload } => self.on_message(id, kind, payload, base, ws),
             wire::Event::Fragment { kind, payload, fin } => {
                 self.clock.message(ws.now);
                 ws.metrics.received += u64::from(fin);
@@ -261,6 +270,9 @@ fn claim(payload: wire::Payload, base: usize, ws: &mut Workspace) -> Payload {
             ws.used = ws.used.max(range.end);
             Payload::Scratch(range)
         }
-        wire::Payload::Owned(bytes) => Payload::Owned(bytes),
+        wire::Payload::Owned(bytes) => {
+            ws.owned += bytes.len();
+            Payload::Owned(bytes)
+        }
     }
 }

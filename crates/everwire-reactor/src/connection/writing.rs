@@ -68,7 +68,6 @@ impl Conn {
                     out.extend_from_slice(&payload[written.saturating_sub(header.len())..]);
                 });
                 self.wake_for_output(id, ws);
-                self.account();
             }
             return Ok(());
         }

@@ -81,6 +81,7 @@ impl Shard {
         self.ws.events = events;
         self.ws.scratch = if scratch.len() == SCRATCH { scratch } else { vec![0; SCRATCH].into_boxed_slice() };
         self.ws.used = 0;
+        self.ws.owned = 0;
     }
 
     /// Takes back the payload of a large message that was copied: later messages use its memory.
@@ -140,6 +141,10 @@ impl Shard {
                     self.accepting.push_back(id);
                 }
             }
+        }
+        if self.ws.short.is_some() {
+            // What was due just now is gone, and no socket will tell that there is memory again.
+            self.retry_in(SHORT);
         }
         let mut due = Vec::new();
         self.ws.wheel.advance(self.ws.now, &mut due);
@@ -239,10 +244,12 @@ impl Shard {
             return room;
         }
         let since = *self.ws.short.get_or_insert(self.ws.now);
-        // Those who hold the most, and may never say the rest, do not keep the others waiting for long.
-        if pressure == Pressure::Shed || self.ws.now >= since + PATIENCE {
+        // Those who hold the most, and may never say the rest, do not keep the others waiting for long. When they are a crowd,
+        // whatever is freed is taken at once by the next of them: only real room ends that.
+        let is_stuck = self.ws.now >= since + PATIENCE;
+        if is_stuck || pressure == Pressure::Shed {
             self.ws.short = Some(self.ws.now);
-            self.shed(held - room);
+            self.shed(held - if is_stuck { limit / 2 } else { room });
         }
         self.retry_in(SHORT);
         0
