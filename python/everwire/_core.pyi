@@ -145,7 +145,7 @@ class Connection:
     The fastest way to handle messages: a plain function, run within the turn that read them, in the context
     (:mod:`contextvars`) in which it was set. It must not block; an exception in it goes to the event loop's
     exception handler and closes the connection with 1011. Messages that waited when it was set are handed to it
-    first.
+    first. Whoever would wait in ``recv()`` meanwhile gets a :exc:`UsageError`; so does who sets it while a task waits there.
     """
 
     def pause(self) -> None:

@@ -147,3 +147,43 @@ async def test_where_it_was_is_none_after_the_end_if_nobody_asked(line):
         await client.close()
         await server.wait_closed()
         assert server.local_address is None
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+async def test_beside_a_callback_nobody_waits_for_a_message(line, way):
+    async with line.pair() as (client, server):
+        heard = []
+        await client.send("before the callback")
+        await asyncio.sleep(50 * MS)
+        server.pause()
+        server.on_message = lambda _, message: heard.append(message)
+        # What waits already can be taken.
+        assert await way(server) == "before the callback"
+        server.resume()
+        with pytest.raises(everwire.UsageError, match="set it to None"):
+            await way(server)
+        await client.send("for the callback")
+        await (await client.ping())
+        assert heard == ["for the callback"]
+        server.on_message = None
+        await client.send("for a task")
+        assert await way(server) == "for a task"
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+async def test_a_callback_is_not_set_while_a_task_waits(line, way):
+    async with line.pair() as (client, server):
+        receiving = await waiting(way(server))
+        with pytest.raises(everwire.UsageError, match="a task receives"):
+            server.on_message = print
+        await client.send("for the task")
+        assert await receiving == "for the task"
+        receiving = await waiting(way(server))
+        receiving.cancel()
+        heard = []
+        server.on_message = lambda _, message: heard.append(message)
+        with contextlib.suppress(asyncio.CancelledError):
+            await receiving
+        await client.send("for the callback")
+        await (await client.ping())
+        assert heard == ["for the callback"]

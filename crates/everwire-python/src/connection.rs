@@ -283,6 +283,9 @@ impl Connection {
     #[setter]
     fn set_on_message(slf: &Bound<'_, Self>, callback: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
+        if callback.is_some() && slf.get().receiving.hold(py).is_awaited(py) {
+            return Err(errors::usage(py, "a task receives: cancel it before you set on_message"));
+        }
         let callback = match callback {
             Some(callable) => Some(Callback { callable, context: context::copy(py)? }),
             None => None,

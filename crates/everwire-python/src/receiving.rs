@@ -33,6 +33,11 @@ impl Receiving {
         }
     }
 
+    /// Whether a task waits for a message, and is not on its way out.
+    pub fn is_awaited(&self, py: Python<'_>) -> bool {
+        self.reader.as_ref().is_some_and(|reader| !reader.get().is_cancelled(py))
+    }
+
     pub fn traverse(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.reader)?;
         if let Some(callback) = &self.on_message {
@@ -134,6 +139,9 @@ impl Connection {
         let py = slf.py();
         let (shard, _) = Self::connected(slf)?;
         shard.get().check(py)?;
+        if slf.get().state() <= State::Open && slf.get().receiving.hold(py).on_message.is_some() {
+            return Err(errors::usage(py, "on_message gets every message: set it to None to receive in another way"));
+        }
         let waiter = Py::new(py, Waiter::new(shard.get().event_loop(py)))?;
         let before = slf.get().receiving.hold(py).reader.replace(waiter.clone_ref(py));
         drop(before);
