@@ -290,7 +290,7 @@ class Server:
         connection = context.run(self._create_connection, self)
         if not isinstance(connection, ServerConnection):
             raise TypeError(f"create_connection returned {type(connection).__name__}: expected a ServerConnection")
-        if connection._state != State.CONNECTING or "_context" in vars(connection):
+        if connection._state != State.CONNECTING or hasattr(connection, "_context"):
             raise UsageError("create_connection returned a connection that is in use: make a new one each time")
         connection._context = context
         return connection

@@ -282,3 +282,31 @@ async def _never(connection):
 async def _echo(connection):
     async for message in connection:
         await connection.send(message)
+
+
+async def test_a_connection_that_is_being_asked_about_is_not_made_again(line):
+    made = []
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    def create(server):
+        made.append(everwire.ServerConnection(server) if not made else made[0])
+        return made[-1]
+
+    async def wait(connection, request):
+        asked.set()
+        await go_on.wait()
+
+    loop = asyncio.get_running_loop()
+    told = []
+    loop.set_exception_handler(lambda loop, context: told.append(context["exception"]))
+    try:
+        async with line.serve(lambda connection: None, create_connection=create, process_request=wait) as server:
+            first = asyncio.ensure_future(line.connect(server).__aenter__())
+            await asked.wait()
+            with pytest.raises(everwire.HandshakeFailed):
+                await line.connect(server)
+            go_on.set()
+            await (await first).close()
+    finally:
+        loop.set_exception_handler(None)
+    assert "make a new one each time" in str(told)
