@@ -249,6 +249,7 @@ async def test_what_is_known_of_a_connection_stays_known_after_its_end(wire):
         assert server.local_address == client.remote_address == ours
         assert "CLOSED" in repr(server)
 
+
 async def test_a_new_connection_may_take_the_place_of_one_whose_end_is_not_told_yet(line):
     async def echo(connection):
         async for message in connection:

@@ -79,7 +79,7 @@ class Facade(core.Connection):
 
     _transport: Any = None
 
-    def __aiter__(self) -> Iteration:  # type: ignore[override]
+    def __aiter__(self) -> Iteration:
         return Iteration(self)
 
     @property
