@@ -26,7 +26,9 @@ class Origins:
         self.patterns = [origin for origin in listed if isinstance(origin, re.Pattern)]
         self.for_engine = "*" if self.patterns else given
         self._names = {
-            origin if origin is None else _core.origin(origin) for origin in listed if not isinstance(origin, re.Pattern)
+            origin if origin is None else _core.origin(origin)
+            for origin in listed
+            if not isinstance(origin, re.Pattern)
         }
 
     def allows(self, origin: str | None) -> bool:

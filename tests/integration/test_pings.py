@@ -171,4 +171,3 @@ async def test_a_connection_without_messages_ends_at_the_idle_limit_with_1001(wi
         assert server.state is everwire.State.OPEN
         await asyncio.wait_for(client.wait_closed(), 5000 * MS)
         assert client.close_code == 1001
-

@@ -55,7 +55,9 @@ async def idle(connection: everwire.ServerConnection) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _serving(handler: Any = idle, *, limits: dict[str, int] | None = None, **options: Any) -> AsyncIterator[Served]:
+async def _serving(
+    handler: Any = idle, *, limits: dict[str, int] | None = None, **options: Any
+) -> AsyncIterator[Served]:
     connections: list[everwire.ServerConnection] = []
 
     async def keeping(connection: everwire.ServerConnection) -> None:

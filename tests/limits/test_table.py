@@ -19,7 +19,9 @@ def attacked(*files):
         for node in ast.parse(file.read_text()).body:
             if isinstance(node, ast.ClassDef):
                 assert any("test_" in getattr(item, "name", "") for item in node.body), f"{node.name} tests nothing"
-                yield "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in node.name)[len("_test_") :]
+                yield "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in node.name)[
+                    len("_test_") :
+                ]
 
 
 def test_every_row_of_the_table_is_attacked():

@@ -168,7 +168,9 @@ class TestRFC6455Section5_5:
 class TestRFC6455Section5_5_1:
     """Close frames."""
 
-    @pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999])
+    @pytest.mark.parametrize(
+        "code", [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999]
+    )
     async def test_a_valid_one_is_answered_with_its_like(self, serving, say, code):
         async with serving() as address, await RawClient.open(address) as client:
             await say(client, frames.close(code, "très bien"))
@@ -262,7 +264,13 @@ class TestRFC7692Section6:
 
     async def test_the_bit_on_a_continuation_is_1002(self, serving, say):
         data = frames.deflate(b"x" * 50)
-        await fails(serving, say, encode(TEXT, data[:3], rsv=4, fin=False) + encode(CONTINUATION, data[3:], rsv=4), 1002, DEFLATE)
+        await fails(
+            serving,
+            say,
+            encode(TEXT, data[:3], rsv=4, fin=False) + encode(CONTINUATION, data[3:], rsv=4),
+            1002,
+            DEFLATE,
+        )
 
     @pytest.mark.parametrize("opcode", [PING, CLOSE])
     async def test_the_bit_on_a_control_frame_is_1002(self, serving, say, opcode):

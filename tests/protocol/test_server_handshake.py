@@ -257,7 +257,9 @@ class TestRFC6455Section4_2_1:
 
     async def test_a_key_typed_by_hand_passes(self, serving, say):
         async with serving() as address, await RawClient.connect(address) as client:
-            await say(client, request("/", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR==", without=("Sec-WebSocket-Key",)))
+            await say(
+                client, request("/", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR==", without=("Sec-WebSocket-Key",))
+            )
             assert (await client.head()).status == 101
 
 
@@ -266,7 +268,9 @@ class TestRFC6455Section4_2_2:
 
     async def test_all_that_is_needed_and_nothing_twice(self, serving, say):
         async with serving(subprotocols=["chat"]) as address, await RawClient.connect(address) as client:
-            await say(client, request("/", "Sec-WebSocket-Protocol: superchat, chat", "Sec-WebSocket-Extensions: x-unknown"))
+            await say(
+                client, request("/", "Sec-WebSocket-Protocol: superchat, chat", "Sec-WebSocket-Extensions: x-unknown")
+            )
             head = await client.head()
         assert head.start == "HTTP/1.1 101 Switching Protocols"
         assert head["upgrade"] == "websocket"
