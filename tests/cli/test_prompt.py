@@ -404,14 +404,15 @@ async def test_lines_that_were_typed_are_sent_before_ctrl_d_counts(
 
     async with command.terminal("connect", await serve(handler)) as terminal:
         await terminal.ready()
-        terminal.type(f"/binary @{tmp_path}/file{ENTER}" * 20 + f"last{ENTER}")
+        # More than any system keeps between two programs.
+        terminal.type(f"/binary @{tmp_path}/file{ENTER}" * 60 + f"last{ENTER}")
         await terminal.see("> binary, 1,000,000 bytes")
         terminal.type(CTRL_D)
         await terminal.quiet()
         assert "> last" not in terminal.text
         go.set()
         assert await terminal.code() == 0
-    await eventually(lambda: got == [1_000_000] * 20 + [4])
+    await eventually(lambda: got == [1_000_000] * 60 + [4])
 
 
 async def test_lines_that_are_pasted_are_one_message(command: Command, serve: Serve) -> None:
