@@ -35,6 +35,7 @@ def test_cycles_leave_nothing_behind(loop, kind, style, cycles):
         assert lap["engine"] == 0
         # asyncio keeps timers that were cancelled for a while: two hundred, with what belongs to them.
         assert lap["objects"] <= warm["objects"] + 1500
-        assert lap["resident"] <= warm["resident"] + 4096 * KIB
     # What Python allocated in the laps after the first, and has not freed.
     assert others[-1]["traced"] <= others[0]["traced"] + 256 * KIB
+    # What is held outside of Python. A lap more or less of pages that wait to be used again is no leak: that would be in both.
+    assert min(lap["resident"] for lap in others[-2:]) <= warm["resident"] + 4096 * KIB
