@@ -121,6 +121,6 @@ def origin(figures: Sequence[Figure], machine: Mapping[str, str]) -> str:
     rounds = max(figure.round for figure in figures)
     python = machine["python"].split()[0]
     return (
-        f"Medians of {rounds} rounds on {machine['processor']}, Linux {machine['kernel']}, Python {python}, "
+        f"Medians of {rounds} rounds on {machine['processor']}, Linux {machine['kernel'].partition('-')[0]}, Python {python}, "
         f"{machine['date']}."
     )

@@ -11,7 +11,7 @@ PAGE = "# A page\n\n<!-- numbers: begin (from `make bench`) -->\n\nold\n\n<!-- n
 MACHINE = {
     "date": "2026-05-01",
     "processor": "a processor, 2 CPUs",
-    "kernel": "6.1",
+    "kernel": "6.1-build",
     "python": "3.13.0 OpenSSL 3",
 }
 HEAD = "| work | Everwire, callbacks | Everwire, `async for` | best of the others |"
