@@ -68,7 +68,8 @@ async def finish(process: asyncio.subprocess.Process, stdin: bytes | None = None
     """Wait until a command has ended."""
     try:
         async with asyncio.timeout(PATIENCE):
-            out, err = await process.communicate(stdin)
+            # Without input, early versions of Python 3.11 leave the pipe open.
+            out, err = await process.communicate(b"" if process.stdin is not None and stdin is None else stdin)
     except TimeoutError:
         process.kill()
         raise
