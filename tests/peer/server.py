@@ -78,6 +78,8 @@ class RawServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
-        await asyncio.sleep(0)
+        # Up to Python 3.11 that does not wait for transports, which close their sockets in the loop's next iterations.
+        for _ in range(3):
+            await asyncio.sleep(0)
         if value is None:
             assert not self.failures, self.failures
