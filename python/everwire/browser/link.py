@@ -12,8 +12,8 @@ import logging
 import weakref
 from typing import Any, Protocol
 
+from ..client import ClientConnection, connect
 from ..connection import State
-from ..dialer import ClientConnection, connect
 from ..errors import ConnectionClosed, HandshakeFailed, UsageError
 from ..limits import Limits
 from .outgoing import Outgoing

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..dialer import ClientConnection
-from ..handshake import Response
-from ..headers import Headers
+from ..client import ClientConnection
+from ..http import Headers, Response
 from .escaping import escaped
 from .secret import hidden_field, hidden_url
 

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 from .... import connection as core
-from ....broadcasting import broadcast
-from ....connection import Data
+from ....connection import Data, broadcast
 
 __all__ = ["Connection", "Facade", "Iteration", "Transport", "broadcast"]
 
