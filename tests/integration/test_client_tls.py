@@ -169,7 +169,7 @@ class TestClientCertificates:
         async def handler(connection: everwire.ServerConnection) -> None:
             tls = connection._tls()
             assert tls is not None
-            seen.append(tls[4])
+            seen.append(tls.peer_certificate)
             await echo(connection)
 
         tls = TLS(identity().certificate, identity().key, client_ca=authority("clients").pem, **options)

@@ -45,8 +45,8 @@ class Wire(ClientConnection):
 
     link: Link
 
-    def _on_closed(self, *arguments: Any) -> None:
-        super()._on_closed(*arguments)
+    def _on_closed(self, ending: Any) -> None:
+        super()._on_closed(ending)
         self.link._on_closed()
 
 

@@ -21,7 +21,7 @@ def heads(connection: ClientConnection, response: Response | None) -> Iterator[s
     """
     tls = connection._tls() if connection.state else None
     if tls is not None:
-        yield f"* {tls[0]}, {tls[1]}"
+        yield f"* {tls.version}, {tls.cipher}"
     request = connection.request
     if request is not None:
         yield f"> GET {escaped(hidden_url(request.path))} HTTP/1.1"

@@ -63,15 +63,13 @@ class ClientConnection(Connection):
         if self._opening is not None and not self._opening.done():
             self._opening.set_result(None)
 
-    def _failed(
-        self, connection: ClientConnection, kind: str, text: str, status: int, head: bytes | None, body: bytes
-    ) -> None:
+    def _failed(self, connection: ClientConnection, failure: _core.Failure) -> None:
         if self._opening is None or self._opening.done():
             return
-        self._opening.set_exception(_failure(kind, text, status, head, body))
+        self._opening.set_exception(_failure(failure))
 
-    def _on_closed(self, *how: Any) -> None:
-        super()._on_closed(*how)
+    def _on_closed(self, ending: _core.Ending) -> None:
+        super()._on_closed(ending)
         if self._relay is not None:
             self._relay.close_soon()
 
@@ -275,15 +273,15 @@ class connect:  # noqa: N801 - used as a function
             connection._relay = relay
             connection._opening = loop.create_future()
             shard = shard_of(loop)
-            offer = (address.authority, address.target, target.fields)
             name = self._server_hostname or address.name
             is_same = target.subprotocols == self._target.subprotocols
             settings = self._settings if is_same else self._settings_for(target)
+            offer = _core.Offer(settings, address.authority, address.target, target.fields)
             if address.secure and isinstance(self._tls, ssl_module.SSLContext):
-                attach = functools.partial(_attach, shard, connection, settings, offer)
+                attach = functools.partial(_attach, shard, connection, offer)
                 await start_tls(sock, Outside(shard, attach), self._tls, name)
             else:
-                shard.connect(connection, sock.detach(), settings, connection, *offer, tls, name)
+                shard.connect(connection, sock.detach(), offer, tls, name)
             connection._local = local
             await connection._opening
         except BaseException:
@@ -319,12 +317,11 @@ def unix_connect(path: str | None = None, uri: str | None = None, **options: Any
 def _attach(
     shard: _core.Shard,
     connection: ClientConnection,
-    settings: _core.Settings,
-    offer: tuple[str, str, list[tuple[str, str]]],
+    offer: _core.Offer,
     driver: Outside,
     peer: tuple[str, int] | None,
 ) -> tuple[Connection, int]:
-    return connection, shard.attach(connection, settings, connection, driver, peer, *offer)
+    return connection, shard.attach_client(connection, offer, driver, peer)
 
 
 def _headers(origin: str | None, additional: HeadersLike | None, user_agent: str | None) -> Headers:
@@ -342,13 +339,15 @@ def _in_a_line(error: Exception) -> str:
     return traceback_module.format_exception_only(error)[0].strip()
 
 
-def _failure(kind: str, text: str, status: int, head: bytes | None, body: bytes) -> Exception:
-    response = None if head is None else parse_response(head, body)
+def _failure(failure: _core.Failure) -> Exception:
+    response = None if failure.head is None else parse_response(failure.head, failure.body)
+    cause = failure.cause
+    kind, text = cause.kind, cause.text
     match kind:
         case "refused":
-            return HandshakeFailed(f"the server answered {status} instead of 101", response)
+            return HandshakeFailed(f"the server answered {cause.number} instead of 101", response)
         case "io":
-            return system_error(status, text)
+            return system_error(cause.number, text)
         case "timeout":
             return TimeoutError(text)
         case _:

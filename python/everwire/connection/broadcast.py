@@ -42,7 +42,7 @@ def broadcast(
             raise TypeError(f"data must be str or bytes, not {type(message).__name__}")
         return
     shard = living_shard(first._loop) or shard_of(first._loop)
-    missed = cast(list[Connection], shard.broadcast(receivers, message, text)[1])
+    missed = cast(list[Connection], shard.broadcast(receivers, message, text))
     if missed and raise_exceptions:
         raise ExceptionGroup("skipped broadcast", [_reason(connection) for connection in missed])
     for connection in missed:

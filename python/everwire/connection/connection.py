@@ -36,8 +36,6 @@ Data = str | bytes
 """What is received: text as ``str``, binary as ``bytes``."""
 
 
-Said = tuple[int | None, str]
-"""Code and reason of a close frame; no code if it had none."""
 _PLANNED = (1000, 1001, None)
 
 
@@ -61,7 +59,7 @@ class Connection(_core.Connection):
     _parsed_response: Response | None = None
     _extension: str | None = None
     _local: Any = None
-    _said: tuple[Said | None, Said | None, bool, tuple[str, str, int] | None] | None = None
+    _ending: _core.Ending | None = None
     _closed_waiter: asyncio.Future[None] | None = None
     _drained_waiter: asyncio.Future[None] | None = None
     _pings: dict[bytes, tuple[asyncio.Future[float], float]] | None = None
@@ -137,12 +135,12 @@ class Connection(_core.Connection):
     @property
     def close_code(self) -> int | None:
         """The close code (RFC 6455 §7.1.5), once the connection is closed: 1006 if no close frame came."""
-        return None if self._said is None else self._exception().code
+        return None if self._ending is None else self._exception().code
 
     @property
     def close_reason(self) -> str | None:
         """The peer's close reason, once the connection is closed."""
-        return None if self._said is None else self._exception().reason
+        return None if self._ending is None else self._exception().reason
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state.name} {self.id}>"
@@ -280,7 +278,7 @@ class Connection(_core.Connection):
         Raises:
             UsageError: this is not the connection's event loop, or a child forked from its process.
         """
-        if self._said is None:
+        if self._ending is None:
             self._is_full()  # asked for what it raises in other threads and forked children
             loop = asyncio.get_running_loop()
             if loop is not self._loop:
@@ -296,33 +294,26 @@ class Connection(_core.Connection):
 
     def _exception(self) -> ConnectionClosed:
         """How the connection ended: a fresh exception, because raising one changes it."""
-        if self._said is None:
+        if self._ending is None:
             return ConnectionClosedError(None, None)
-        received, sent, received_first, cause = self._said
-        rcvd, ours = _close(received), _close(sent)
+        ending = self._ending
+        rcvd, ours = _close(ending.received), _close(ending.sent)
         both = rcvd is not None and ours is not None
-        kind = ConnectionClosedOK if _is_planned(received, sent) else ConnectionClosedError
-        exception = kind(rcvd, ours, received_first if both else None)
-        if cause is not None and kind is ConnectionClosedError:
-            exception.__cause__ = _cause(*cause)
+        kind = ConnectionClosedOK if _is_planned(ending) else ConnectionClosedError
+        exception = kind(rcvd, ours, ending.received_first if both else None)
+        if ending.cause is not None and kind is ConnectionClosedError:
+            exception.__cause__ = _cause(ending.cause)
         return exception
 
     # What the engine calls
 
     def _closed_error(self, iterating: bool) -> Exception:
-        if iterating and self._said is not None and _is_planned(*self._said[:2]):
+        if iterating and self._ending is not None and _is_planned(self._ending):
             return StopAsyncIteration()
         return self._exception()
 
-    def _on_closed(
-        self,
-        received: Said | None,
-        sent: Said | None,
-        received_first: bool,
-        cause: tuple[str, str, int] | None,
-        /,
-    ) -> None:
-        self._said = received, sent, received_first, cause
+    def _on_closed(self, ending: _core.Ending) -> None:
+        self._ending = ending
         for waiter in (self._closed_waiter, self._drained_waiter):
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
@@ -364,20 +355,22 @@ class Connection(_core.Connection):
             _core.drop_response(self)
 
 
-def _is_planned(received: Said | None, sent: Said | None) -> bool:
+def _is_planned(ending: _core.Ending) -> bool:
+    received, sent = ending.received, ending.sent
     return received is not None and sent is not None and received[0] in _PLANNED and sent[0] in _PLANNED
 
 
-def _close(said: Said | None) -> Close | None:
+def _close(said: tuple[int | None, str] | None) -> Close | None:
     return None if said is None else Close(1005 if said[0] is None else said[0], said[1])
 
 
-def _cause(kind: str, text: str, number: int) -> Exception:
+def _cause(cause: _core.Cause) -> Exception:
+    kind, text = cause.kind, cause.text
     match kind:
         case "eof":
             return EOFError(text)
         case "io":
-            return system_error(number, text)
+            return system_error(cause.number, text)
         case "timeout":
             return TimeoutError(text)
         case "limit":

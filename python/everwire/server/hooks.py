@@ -100,13 +100,13 @@ class Hooks:
         judgement = shard.judge(connection)
         if judgement is None:
             return None, None  # the client has gone
-        offered, status, text, fields = judgement
+        offered, status, text = judgement.subprotocols, judgement.status, judgement.text
         origin = request.headers.get("Origin")
         if offered is not None and self.origins.patterns and not self.origins.allows(origin):
             offered, status, text = None, 403, f"this Origin is not allowed: {origin or 'none'}\n"
         if offered is None:
             response = plain_response(status, text)
-            response.headers.update(fields)
+            response.headers.update(judgement.fields)
             return response, None
         if self.select_subprotocol is not None:
             try:

@@ -89,8 +89,8 @@ class ServerConnection(Connection):
 
     # What the engine calls
 
-    def _on_closed(self, *ending: Any) -> None:
-        super()._on_closed(*ending)
+    def _on_closed(self, ending: _core.Ending) -> None:
+        super()._on_closed(ending)
         self.server._connections.discard(self)
 
 
@@ -237,7 +237,7 @@ class Server:
     def _attach(self, settings: _core.Settings) -> Callable[[Outside, tuple[str, int] | None], tuple[Connection, int]]:
         def attach(driver: Outside, peer: tuple[str, int] | None) -> tuple[Connection, int]:
             connection = self._make()
-            return connection, self._shard.attach(connection, settings, self, driver, peer)
+            return connection, self._shard.attach_server(connection, settings, self, driver, peer)
 
         return attach
 
@@ -309,13 +309,12 @@ class Server:
         if type(result) is CoroutineType or inspect.isawaitable(result):
             self._start(connection, self._supervise(connection, result), context)
 
-    def _failed(
-        self, connection: ServerConnection | None, kind: str, text: str, status: int, head: bytes | None, body: bytes
-    ) -> None:
-        if kind != "refused":
-            self.logger.debug("opening handshake failed: %s", text)
-        elif text:
-            self.logger.info("opening handshake refused with %d: %s", status, text)
+    def _failed(self, connection: ServerConnection | None, failure: _core.Failure) -> None:
+        cause = failure.cause
+        if cause.kind != "refused":
+            self.logger.debug("opening handshake failed: %s", cause.text)
+        elif cause.text:
+            self.logger.info("opening handshake refused with %d: %s", cause.number, cause.text)
 
     def _starved(self, text: str) -> None:
         self.logger.error("accepting pauses for a moment: %s", text)

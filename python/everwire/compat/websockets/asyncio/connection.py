@@ -29,7 +29,7 @@ class Transport:
                 return self._connection.local_address
             case "cipher":
                 tls = self._connection._tls()
-                return default if tls is None else (tls[1], tls[0], None)
+                return default if tls is None else (tls.cipher, tls.version, None)
             case _:
                 return default
 
