@@ -193,7 +193,7 @@ mod tests {
         }
         assert_eq!(addresses.entries.len(), 3);
         addresses.release(ip("192.0.2.1"));
-        assert_eq!(addresses.admit(ip("192.0.2.5"), &limits, 10_000), Ok(true));
+        assert_eq!(addresses.admit(ip("192.0.2.5"), &limits, at(10_000)), Ok(true));
         assert_eq!(addresses.entries.len(), 3);
     }
 }

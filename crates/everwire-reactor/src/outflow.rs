@@ -13,9 +13,8 @@ pub fn of(fd: RawFd) -> Option<Outflow> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
     // SAFETY: the kernel writes at most `length` bytes, which is the size of `info`, and says in `length` how many it wrote.
-    let result = unsafe {
-        libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, info.as_mut_ptr().cast(), &raw mut length)
-    };
+    let result =
+        unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, info.as_mut_ptr().cast(), &raw mut length) };
     let needed = offset_of!(libc::tcp_info, tcpi_snd_wnd) + size_of::<u32>();
     if result != 0 || (length as usize) < needed {
         return None;
@@ -54,23 +53,24 @@ mod tests {
     #[test]
     fn bytes_arrive_and_the_window_tells_whether_they_were_read() {
         let (mut near, mut far) = pair();
-        let fresh = of(near.as_raw_fd()).expect("TCP");
-        near.write_all(&[1; 20_000]).expect("room");
-        let settled = |check: &dyn Fn(Outflow) -> bool| {
+        near.set_nonblocking(true).expect("a socket");
+        let fd = near.as_raw_fd();
+        let settled = |what: &str, check: &dyn Fn(Outflow) -> bool| {
             let began = std::time::Instant::now();
             loop {
-                let now = of(near.as_raw_fd()).expect("TCP");
+                let now = of(fd).expect("TCP");
                 if check(now) {
                     return now;
                 }
-                assert!(began.elapsed().as_secs() < 5, "{now:?} after {fresh:?}");
+                assert!(began.elapsed().as_secs() < 5, "{what}: {now:?}");
             }
         };
-        let unread = settled(&|now| !now.is_pending && now.arrived == fresh.arrived + 20_000);
-        assert!(unread.window < fresh.window, "{unread:?} after {fresh:?}");
-        far.read_exact(&mut [0; 20_000]).expect("they came");
-        near.write_all(b"and more, so that the window is told").expect("room");
-        settled(&|now| now.window > unread.window);
+        let fresh = settled("quiet", &|now| !now.is_pending);
+        while near.write(&[1; 65_536]).is_ok() {}
+        let stuck = settled("full", &|now| now.is_pending && now.window < fresh.window);
+        assert!(stuck.arrived > fresh.arrived, "{stuck:?} after {fresh:?}");
+        far.read_exact(&mut [0; 1 << 20]).expect("they came");
+        settled("read", &|now| now.arrived > stuck.arrived);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 
 /// Where bytes come from and go to, as a non-blocking socket behaves. One whose readiness no poller can tell (no descriptor) is
 /// told by its driver: [`Shard::readable`](crate::Shard::readable), [`Shard::writable`](crate::Shard::writable).
-pub trait Source {
+pub trait Source: Send {
     /// Reads what is there; 0 is the end, [`WouldBlock`](io::ErrorKind::WouldBlock) means that nothing is there now.
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
 

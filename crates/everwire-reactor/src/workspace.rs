@@ -37,7 +37,7 @@ pub(crate) struct Workspace {
     /// Who has something to write.
     pub dirty: VecDeque<Id>,
     /// Whose output the driver is to wrap.
-    pub wraps: Vec<Id>,
+    pub wraps: VecDeque<Id>,
 }
 
 impl Workspace {
@@ -55,7 +55,7 @@ impl Workspace {
             short: None,
             ready: VecDeque::new(),
             dirty: VecDeque::new(),
-            wraps: Vec::new(),
+            wraps: VecDeque::new(),
         }
     }
 

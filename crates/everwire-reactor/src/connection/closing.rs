@@ -92,7 +92,14 @@ impl Conn {
     }
 
     /// Gives up on a peer that missed a deadline: tells it, and ends without waiting.
-    pub(super) fn give_up(&mut self, timeout: Timeout, code: u16, reason: &'static str, now: Moment, ws: &mut Workspace) {
+    pub(super) fn give_up(
+        &mut self,
+        timeout: Timeout,
+        code: u16,
+        reason: &'static str,
+        now: Moment,
+        ws: &mut Workspace,
+    ) {
         self.fail(code, reason, Cause::Timeout(timeout), now, ws);
     }
 

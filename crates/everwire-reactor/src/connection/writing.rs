@@ -93,13 +93,7 @@ impl Conn {
     }
 
     /// Queues one part of a message.
-    pub fn send_fragment(
-        &mut self,
-        kind: Kind,
-        payload: &[u8],
-        fin: bool,
-        ws: &mut Workspace,
-    ) -> Result<(), Refused> {
+    pub fn send_fragment(&mut self, kind: Kind, payload: &[u8], fin: bool, ws: &mut Workspace) -> Result<(), Refused> {
         self.check_room(payload.len())?;
         let Phase::Open(wire) = &mut self.phase else { return Err(Refused::Wire(SendError::Closing)) };
         let outbox = self.outbox.get_or_insert_with(|| ws.pool.take());
@@ -180,8 +174,17 @@ impl Conn {
     /// Writes what the source takes, then does what was to be done after the last byte.
     pub fn flush(&mut self, poller: &Poller, now: Moment, ws: &mut Workspace) {
         self.flags.dirty = false;
+        let had_output = self.output_len() > 0;
         match self.write_all(ws) {
-            Ok(Written::All) => self.on_flushed(poller, now, ws),
+            Ok(Written::All) => {
+                if let Some(closing) = &mut self.closing
+                    && had_output
+                {
+                    // The peer has its time to finish from now on.
+                    closing.since = closing.since.max(now);
+                }
+                self.on_flushed(poller, ws);
+            }
             Ok(Written::Blocked) => self.watch(true, poller),
             Ok(Written::Waiting) => self.watch(false, poller),
             Err(cause) => self.on_write_error(cause, ws),
@@ -216,18 +219,15 @@ impl Conn {
         self.closing.as_ref().is_some_and(|closing| closing.then != Then::Stay)
     }
 
-    fn on_flushed(&mut self, poller: &Poller, now: Moment, ws: &mut Workspace) {
+    fn on_flushed(&mut self, poller: &Poller, ws: &mut Workspace) {
         if let Some(outbox) = self.outbox.take() {
             ws.pool.give(outbox);
         }
         self.watch(false, poller);
-        let Some(closing) = &mut self.closing else { return };
-        // The peer has its time to finish from now on.
-        closing.since = closing.since.max(now);
-        match std::mem::take(&mut closing.then) {
-            Then::Stay => {}
-            Then::HalfClose => self.line.source.shutdown_write(),
-            Then::Drop => self.enter(Phase::Over),
+        match self.closing.as_mut().map(|closing| std::mem::take(&mut closing.then)) {
+            Some(Then::HalfClose) => self.line.source.shutdown_write(),
+            Some(Then::Drop) => self.enter(Phase::Over),
+            Some(Then::Stay) | None => {}
         }
     }
 
@@ -293,7 +293,7 @@ impl Conn {
                 }
                 (Wrapping::Driver(foreign), outbox) if outbox.is_some() || (ends && !foreign.is_closed) => {
                     if !std::mem::replace(&mut foreign.wraps, true) {
-                        ws.wraps.push(self.id);
+                        ws.wraps.push_back(self.id);
                     }
                     return Ok(Written::Waiting);
                 }

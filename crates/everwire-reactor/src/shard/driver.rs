@@ -36,12 +36,12 @@ impl Shard {
         self.make_ready(id);
     }
 
-    /// Connections that have output to encrypt, or are to say goodbye.
-    pub fn take_wraps(&mut self) -> Vec<Id> {
-        std::mem::take(&mut self.ws.wraps)
+    /// The next connection that has output to encrypt, or is to say goodbye.
+    pub fn next_wrap(&mut self) -> Option<Id> {
+        self.ws.wraps.pop_front()
     }
 
-    /// Whether there are such connections.
+    /// Whether there is one.
     pub fn has_wraps(&self) -> bool {
         !self.ws.wraps.is_empty()
     }

@@ -99,7 +99,7 @@ impl Shard {
 
     /// Whether there is output to [flush](Shard::flush).
     pub fn has_output(&self) -> bool {
-        !self.ws.dirty.is_empty()
+        !self.ws.dirty.is_empty() || self.has_wraps()
     }
 
     /// When [`Shard::expire`] has to be called next; never later than the earliest deadline.

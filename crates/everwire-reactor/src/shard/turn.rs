@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{LISTENER, Shard};
-use crate::connection::{Conn, Foreign, Line, Opening, Wrapping};
+use crate::connection::{Conn, Line, Opening, Wrapping};
 use crate::event::{Batch, Cause, Event};
 use crate::listener::{Accepted, STARVED};
 use crate::memory::{self, Pressure};
@@ -207,7 +207,7 @@ impl Shard {
             // Even telling them costs too much now.
             _ if listener.connections >= limit + limit / 8 + 8 => None,
             Tls::None => Some(Wrapping::Plain),
-            Tls::Driver => Some(Wrapping::Driver(Box::new(Foreign::default()))),
+            Tls::Driver => Some(Wrapping::Driver(Box::default())),
             Tls::Core(context) => {
                 crate::tls::Session::server(context).ok().map(|session| Wrapping::Core(Box::new(session)))
             }
@@ -233,21 +233,13 @@ impl Shard {
     }
 
     /// Gives a connection its place. What is known of it beside that is said before it is [settled](Shard::settle).
-    pub(super) fn add(
-        &mut self,
-        line: Line,
-        peer: Peer,
-        settings: Arc<Settings>,
-        opening: Opening,
-        now: Moment,
-    ) -> Id {
+    pub(super) fn add(&mut self, line: Line, peer: Peer, settings: Arc<Settings>, opening: Opening, now: Moment) -> Id {
         let id = self.conns.insert_with(|id| Conn::new(id, line, peer, settings, opening, now));
-        if let Some(conn) = self.conns.get_mut(id) {
-            if let Some(fd) = conn.line.source.descriptor()
-                && let Err(error) = self.poller.add(fd, id.to_bits())
-            {
-                conn.end(Some(Cause::Io(error)));
-            }
+        if let Some(conn) = self.conns.get_mut(id)
+            && let Some(fd) = conn.line.source.descriptor()
+            && let Err(error) = self.poller.add(fd, id.to_bits())
+        {
+            conn.end(Some(Cause::Io(error)));
         }
         id
     }
