@@ -20,8 +20,8 @@ from .notice import notice, plain
 from .opening import Opening
 from .pipe import Pipe
 from .prompt import Prompt
-from .screen import show
 from .secret import hidden_url
+from .terminal import show
 
 __all__ = ["Session"]
 

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import AsyncIterator
 from typing import Literal
 
-__all__ = ["LinkState", "LinkStatus", "Standing"]
+__all__ = ["CurrentStatus", "LinkState", "LinkStatus"]
 
 LinkState = Literal["new", "connecting", "open", "waiting", "closing", "closed"]
 """``new`` until it is started; then in turn ``connecting``, ``open`` and ``waiting``; at last ``closing`` and ``closed``."""
@@ -34,7 +34,7 @@ class LinkStatus:
     error: Exception | None = None
 
 
-class Standing:
+class CurrentStatus:
     """The status that holds now, and who waits for the next one."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from ..client import ClientConnection, Pace, Verdict, process_exception, retry_a
 from ..close import Close
 from ..errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, UsageError
 from .connector import Connector
-from .status import LinkState, LinkStatus, Standing
+from .status import CurrentStatus, LinkState, LinkStatus
 
 __all__ = ["OnOpen", "ProcessException", "Supervisor"]
 
@@ -36,14 +36,14 @@ ProcessException = Callable[[Exception], Exception | None]
 """What tells whether an error is final."""
 
 
-class Owner(Protocol):
+class Delegate(Protocol):
     """Whose link it is; what it is told."""
 
     _is_receiving: bool
     """Whether somebody waits for a message."""
 
     def _changed(self, status: LinkStatus) -> None:
-        """Things stand otherwise."""
+        """Called with each new status, before whoever watches sees it."""
 
     def _adopt(self, connection: ClientConnection) -> None:
         """There is a connection."""
@@ -59,7 +59,7 @@ class Supervisor:
     """Keeps a link up.
 
     Args:
-        owner: whose link it is.
+        delegate: whose link it is.
         connector: makes a connection.
         pace: how long to wait.
         process_exception: tells whether an error is final.
@@ -68,13 +68,13 @@ class Supervisor:
         logger: where to log.
 
     Attributes:
-        standing: how things stand.
+        status: the status that holds now.
         connection: the open connection, if there is one.
     """
 
     def __init__(
         self,
-        owner: Owner,
+        delegate: Delegate,
         connector: Connector,
         pace: Pace,
         process_exception: ProcessException,
@@ -82,7 +82,7 @@ class Supervisor:
         open_timeout: float | None,
         logger: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
-        self._owner = owner
+        self._delegate = delegate
         self._connector = connector
         self._pace = pace
         self._process_exception = process_exception
@@ -90,7 +90,7 @@ class Supervisor:
         self._open_timeout = open_timeout
         self._logger = logger
         self._attempts = 0
-        self.standing = Standing()
+        self.status = CurrentStatus()
         self.connection: ClientConnection | None = None
         # The connection that there is, whether on_open has seen it or not; and how the last one ended.
         self._current: ClientConnection | None = None
@@ -106,7 +106,7 @@ class Supervisor:
     @property
     def state(self) -> LinkState:
         """How things stand, in a word."""
-        return self.standing.now.state
+        return self.status.now.state
 
     def start(self) -> None:
         """Begin."""
@@ -200,7 +200,7 @@ class Supervisor:
 
     def _begin(self) -> None:
         self._attempts += 1
-        self._note("connecting", error=self.standing.now.error)
+        self._note("connecting", error=self.status.now.error)
 
     async def _attempt(self) -> None:
         deadline = asyncio.timeout(self._open_timeout)
@@ -219,13 +219,13 @@ class Supervisor:
     def _open(self, connection: ClientConnection) -> None:
         self._pace.opened(asyncio.get_running_loop().time())
         self.connection = connection
-        self._owner._adopt(connection)
+        self._delegate._adopt(connection)
         self._note("open")
         self._attempts = 0
 
     async def _hold(self, connection: ClientConnection) -> None:
         with contextlib.suppress(ConnectionClosed):
-            await self._owner._flush(connection)
+            await self._delegate._flush(connection)
         await connection.wait_closed()
 
     async def _ping(self, connection: ClientConnection) -> None:
@@ -234,7 +234,7 @@ class Supervisor:
                 await (await connection.ping())
         except TimeoutError:
             # Who does not receive leaves the pong unread behind messages: then only heartbeats can judge.
-            if self.connection is connection and self._owner._is_receiving:
+            if self.connection is connection and self._delegate._is_receiving:
                 self.reconnect()
         except ConnectionClosed:
             pass  # the supervisor is on it
@@ -310,12 +310,12 @@ class Supervisor:
         if self._probe is not None:
             self._probe.cancel()
         self._note("closed", error=why)
-        self._owner._ended(self.end())
+        self._delegate._ended(self.end())
 
     def _note(self, state: LinkState, *, delay: float | None = None, error: Exception | None = None) -> None:
         status = LinkStatus(state, self._attempts, delay, error)
-        self.standing.set(status)
-        self._owner._changed(status)
+        self.status.set(status)
+        self._delegate._changed(status)
 
 
 def _in_a_line(error: Exception) -> str:

@@ -104,12 +104,12 @@ class ReconnectingWebSocket:
     @property
     def status(self) -> LinkStatus:
         """How things stand: state, number of the attempt, next delay, last error."""
-        return self._supervisor.standing.now
+        return self._supervisor.status.now
 
     @property
     def state(self) -> LinkState:
         """``"new"``, ``"connecting"``, ``"open"``, ``"waiting"``, ``"closing"`` or ``"closed"``."""
-        return self._supervisor.standing.now.state
+        return self._supervisor.status.now.state
 
     @property
     def connection(self) -> ClientConnection | None:
@@ -128,7 +128,7 @@ class ReconnectingWebSocket:
 
     def states(self) -> AsyncIterator[LinkStatus]:
         """Watch: the status now, then each new one, to the last: ``closed``. Of who is slow, the last 64 wait."""
-        return self._supervisor.standing.watch()
+        return self._supervisor.status.watch()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state}>"
@@ -187,7 +187,7 @@ class ReconnectingWebSocket:
         while self.state != "open":
             if self.state == "closed":
                 raise self._supervisor.end()
-            await self._supervisor.standing.change()
+            await self._supervisor.status.change()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """End it, whatever it is doing, and wait for the end; there is no way back.
@@ -208,12 +208,12 @@ class ReconnectingWebSocket:
             self._supervisor.check_started()
         self._supervisor.close(Close(code, reason))
         while self.state != "closed":
-            await self._supervisor.standing.change()
+            await self._supervisor.status.change()
 
     async def wait_closed(self) -> None:
         """Wait until it is closed, or refused for good; :attr:`status` tells why."""
         while self.state != "closed":
-            await self._supervisor.standing.change()
+            await self._supervisor.status.change()
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -303,7 +303,7 @@ class ReconnectingWebSocket:
                 elif self.state == "closed":
                     raise self._supervisor.end()
                 else:
-                    await self._supervisor.standing.change()
+                    await self._supervisor.status.change()
         finally:
             self._is_receiving = False
 

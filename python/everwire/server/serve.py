@@ -15,8 +15,8 @@ from ..errors import UsageError
 from ..limits import Limits
 from ..tls import TLS
 from .hooks import ProcessRequest, ProcessResponse, SelectSubprotocol
-from .listening import bind, bind_unix, check_exposure
 from .server import Handler, Server, ServerConnection
+from .sockets import bind, bind_unix, check_exposure
 
 __all__ = ["SERVER", "serve", "unix_serve"]
 

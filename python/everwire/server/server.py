@@ -22,7 +22,7 @@ from ..errors import ConnectionClosed, UsageError
 from ..http import Headers, Origins, Response, accept_key, plain_response
 from ..tls import TLS
 from .hooks import CLOSING, FAILED, Hooks, ProcessRequest, ProcessResponse, SelectSubprotocol
-from .listening import is_loopback, socket_name
+from .sockets import is_loopback, socket_name
 
 __all__ = ["Handler", "Server", "ServerConnection"]
 

@@ -19,7 +19,7 @@ from .outgoing import extensions_of, send_whole
 from .readable import ReadableStream
 from .writable import WritableStream
 
-__all__ = ["OpenInfo", "Session"]
+__all__ = ["Duplex", "OpenInfo"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class OpenInfo:
     protocol: str
 
 
-class Session:
+class Duplex:
     """What a :class:`WebSocketStream` and its two streams have in common; it lives as long as one of them is held.
 
     Attributes:
