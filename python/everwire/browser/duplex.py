@@ -12,7 +12,7 @@ from ..errors import ConnectionClosed, LimitExceeded
 from ..limits import Limits
 from .abort import AbortSignal
 from .closing import CloseInfo, WebSocketError
-from .link import Link, Wire
+from .link import Link, LinkOptions, Wire
 from .message import size_of
 from .outcome import Outcome
 from .outgoing import extensions_of, send_whole
@@ -49,7 +49,7 @@ class Duplex:
 
     _link: Link | None = None
 
-    def __init__(self, url: str, protocols: list[str], signal: AbortSignal | None, options: dict[str, Any]) -> None:
+    def __init__(self, url: str, protocols: list[str], signal: AbortSignal | None, options: LinkOptions) -> None:
         self._loop = asyncio.get_running_loop()
         self.opened: Outcome[OpenInfo] = Outcome(self._loop, self)
         self.closed: Outcome[CloseInfo] = Outcome(self._loop, self)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Iterable
 from types import TracebackType
-from typing import Any
+from typing import Unpack
 
-from ..errors import UsageError
 from . import subprotocol
 from .abort import AbortSignal
 from .closing import CloseInfo, WebSocketError, checked
 from .duplex import Duplex, OpenInfo
+from .link import LinkOptions, running_loop
 from .outcome import StrongOutcome
 from .url import normalized
 
@@ -32,7 +31,12 @@ class WebSocketStream:
     """
 
     def __init__(
-        self, url: str, *, protocols: Iterable[str] = (), signal: AbortSignal | None = None, **options: Any
+        self,
+        url: str,
+        *,
+        protocols: Iterable[str] = (),
+        signal: AbortSignal | None = None,
+        **options: Unpack[LinkOptions],
     ) -> None:
         """Begin to connect.
 
@@ -46,12 +50,7 @@ class WebSocketStream:
             TypeError: ``protocols`` is one text.
             UsageError: the URL, a subprotocol or an option cannot be, or no event loop is running; the text says what to do.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            raise UsageError(
-                "a WebSocketStream needs a running event loop: make it in a coroutine, under asyncio.run()"
-            ) from None
+        running_loop("WebSocketStream")
         if isinstance(protocols, str):
             raise TypeError(f"protocols is a list of str, not a str: use [{protocols!r}]")
         if signal is not None and not isinstance(signal, AbortSignal):

@@ -12,17 +12,18 @@ import time
 import traceback as traceback_module
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 
 from .. import _core
 from ..connection import Connection, State
-from ..engine import Outside, client_settings, shard_of, start_tls
+from ..engine import ConnectionOptions, Outside, client_settings, shard_of, start_tls
 from ..errors import HandshakeFailed, ProtocolError, UsageError, system_error
 from ..http import Headers, HeadersLike, Response, parse_response
 from ..limits import Limits
 from ..tls import TLS
 from .backoff import Pace, backoff, retry_after
 from .dialer import Dialer
+from .options import HandshakeOptions
 from .racing import ATTEMPT_DELAY
 from .redirects import REDIRECTS, HandshakeRequest
 from .relay import Relay
@@ -152,7 +153,7 @@ class connect:  # noqa: N801 - used as a function
         open_timeout: float | None = 10,
         process_exception: Callable[[Exception], Exception | None] = process_exception,
         reconnect_delays: Callable[[], Iterator[float]] = backoff,
-        **options: Any,
+        **options: Unpack[ConnectionOptions],
     ) -> None:
         if isinstance(subprotocols, str):
             raise UsageError(f"subprotocols must be a list, not a str: use [{subprotocols!r}]")
@@ -301,7 +302,20 @@ class connect:  # noqa: N801 - used as a function
         return client_settings(self._options, subprotocols=list(request.subprotocols))
 
 
-def unix_connect(path: str | None = None, uri: str | None = None, **options: Any) -> connect:
+class UnixConnectOptions(HandshakeOptions, total=False):
+    """What :func:`~everwire.connect` takes, but for what is about addresses."""
+
+    subprotocols: Sequence[str] | None
+    additional_headers: HeadersLike | None
+    sock: socket.socket | None
+    open_timeout: float | None
+    process_exception: Callable[[Exception], Exception | None]
+    reconnect_delays: Callable[[], Iterator[float]]
+    logger: logging.Logger | logging.LoggerAdapter[Any] | None
+    create_connection: Callable[..., ClientConnection] | None
+
+
+def unix_connect(path: str | None = None, uri: str | None = None, **options: Unpack[UnixConnectOptions]) -> connect:
     """Connect to a Unix socket: :func:`connect` with a path, or with a connected ``sock``.
 
     Args:

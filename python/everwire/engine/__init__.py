@@ -2,11 +2,13 @@
 
 from .asyncio_tls import start_tls
 from .outside import Outside
-from .settings import client_settings, server_settings
+from .settings import ConnectionOptions, ServerOptions, client_settings, server_settings
 from .shards import living_shard, shard_of
 
 __all__ = [
+    "ConnectionOptions",
     "Outside",
+    "ServerOptions",
     "client_settings",
     "living_shard",
     "server_settings",

@@ -8,9 +8,9 @@ import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, Unpack, overload
 
-from ..client import ClientConnection, Pace, backoff, process_exception
+from ..client import ClientConnection, DialerOptions, HandshakeOptions, Pace, backoff, process_exception
 from ..close import Close, objection
 from ..connection import BytesLike, Data
 from ..errors import ConnectionClosed, ConnectionClosedOK, LimitExceeded, UsageError
@@ -24,6 +24,12 @@ __all__ = ["ReconnectingWebSocket"]
 
 UNREAD = 8
 """Of how many lost connections messages are kept that nobody has received yet."""
+
+
+class ReconnectOptions(HandshakeOptions, DialerOptions, total=False):
+    """What :func:`~everwire.connect` takes, and each of its connections is made with."""
+
+    create_connection: Callable[..., ClientConnection] | None
 
 
 class ReconnectingWebSocket:
@@ -79,15 +85,15 @@ class ReconnectingWebSocket:
         process_exception: ProcessException = process_exception,
         reconnect_delays: Callable[[], Iterator[float]] = backoff,
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
-        **options: Any,
+        **options: Unpack[ReconnectOptions],
     ) -> None:
         if overflow not in ("oldest", "newest", "refuse"):
             raise UsageError(f'overflow is "oldest", "newest" or "refuse", not {overflow!r}')
         for name, callback in (("on_state", on_state), ("on_drop", on_drop)):
             if inspect.iscoroutinefunction(callback):
                 raise UsageError(f"{name} must be a plain function: nobody would await it; or watch states() in a task")
-        options |= {"open_timeout": open_timeout, "logger": logger}
-        connector = Connector(uri, additional_headers, subprotocols, token, options)
+        settings = {"open_timeout": open_timeout, "logger": logger, **options}
+        connector = Connector(uri, additional_headers, subprotocols, token, settings)
         logger = logger or logging.getLogger("everwire.client")
         self._supervisor = Supervisor(
             self, connector, Pace(reconnect_delays), process_exception, on_open, open_timeout, logger
