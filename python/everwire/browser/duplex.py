@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Awaitable
 from typing import Any
 
-from ..connection import State
+from ..connection import State, begin_closing, has_room, wait_for_room
 from ..errors import ConnectionClosed, LimitExceeded
 from ..limits import Limits
 from .abort import AbortSignal
@@ -72,7 +72,7 @@ class Duplex:
         if not self.opened.done():
             self._give_up(WebSocketError("the WebSocketStream was closed before it was open"))
         elif self._wire is not None:
-            self._wire._close(1005 if code is None else code, reason)
+            begin_closing(self._wire, 1005 if code is None else code, reason)
 
     def _on_waiting(self, change: int) -> None:
         self._waiting += change
@@ -159,7 +159,7 @@ class Duplex:
         """Send a message at once, if the engine has room for it."""
         wire = self._wire
         assert wire is not None
-        if size_of(message) > self._at_once or wire._is_mid_message or wire._is_full():
+        if size_of(message) > self._at_once or not has_room(wire):
             return False
         try:
             wire.send_nowait(message)
@@ -172,7 +172,7 @@ class Duplex:
         assert self._wire is not None
         assert self._link is not None
         await send_whole(self._wire, message, self._link.limit)
-        await self._wire._wait_for_room()
+        await wait_for_room(self._wire)
 
     async def finish(self) -> None:
         """Close, and wait for the end."""
@@ -183,7 +183,7 @@ class Duplex:
         """Close, as a reason says."""
         assert self._wire is not None
         code, text = (reason.close_code, reason.reason) if isinstance(reason, WebSocketError) else (None, "")
-        self._wire._close(1005 if code is None else code, text)
+        begin_closing(self._wire, 1005 if code is None else code, text)
 
     def hold(self, change: int) -> None:
         """Stay, while somebody waits for what becomes of a stream."""

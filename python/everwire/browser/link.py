@@ -14,7 +14,7 @@ import weakref
 from typing import Any, Protocol
 
 from ..client import ClientConnection, DialerOptions, HandshakeOptions, connect
-from ..connection import State
+from ..connection import State, ending
 from ..errors import ConnectionClosed, HandshakeFailed, UsageError
 from ..http import HeadersLike
 from ..limits import Limits
@@ -201,7 +201,7 @@ class Link:
         self._has_ended = True
         owner, self.kept = self._owner(), None
         if owner is not None and self.wire is not None:
-            owner._on_end(self.wire._exception())
+            owner._on_end(ending(self.wire))
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         # Not by the loop's factory: an eager task would begin within whatever call of the program led here.

@@ -20,7 +20,7 @@ from ..engine import ConnectionOptions, Outside, client_settings, shard_of, star
 from ..errors import HandshakeFailed, ProtocolError, UsageError, system_error
 from ..http import Headers, HeadersLike, Response, parse_response
 from ..limits import Limits
-from ..tls import TLS
+from ..tls import TLS, client_tls
 from .backoff import Pace, backoff, retry_after
 from .dialer import Dialer
 from .options import HandshakeOptions
@@ -254,7 +254,7 @@ class connect:  # noqa: N801 - used as a function
         while True:
             try:
                 # Files that cannot be used are told before anything is sent.
-                tls = self._tls._for_client() if request.url.secure and isinstance(self._tls, TLS) else None
+                tls = client_tls(self._tls) if request.url.secure and isinstance(self._tls, TLS) else None
                 return await self._handshake(request, await self._dialer.dial(request.url), tls)
             except HandshakeFailed as refused:
                 further = request.follow(refused, self._dialer.tied_to) if self._max_redirects else None

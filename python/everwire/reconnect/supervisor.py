@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from ..client import ClientConnection, Pace, Verdict, process_exception, retry_after, verdict
 from ..close import Close
+from ..connection import ending
 from ..errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, UsageError
 from .connector import Connector
 from .status import CurrentStatus, LinkState, LinkStatus
@@ -250,7 +251,7 @@ class Supervisor:
         except TimeoutError:
             connection.abort()
         await connection.wait_closed()
-        self._current, self._last = None, connection._exception()
+        self._current, self._last = None, ending(connection)
 
     async def _do(self, step: Coroutine[Any, Any, None]) -> Exception | None:
         """Run one step, which ``close()`` and ``reconnect()`` can end; returns what it failed with."""

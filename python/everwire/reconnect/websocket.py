@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, Unpack, overload
 
 from ..client import ClientConnection, DialerOptions, HandshakeOptions, Pace, backoff, process_exception
 from ..close import Close, objection
-from ..connection import BytesLike, Data
+from ..connection import BytesLike, Data, wait_for_room
 from ..errors import ConnectionClosed, ConnectionClosedOK, LimitExceeded, UsageError
 from ..http import HeadersLike
 from .backlog import Backlog, Overflow
@@ -346,7 +346,7 @@ class ReconnectingWebSocket:
     async def _send_waiting(self, connection: ClientConnection) -> None:
         """Send what waits; for whoever has the lock. A message leaves the queue when the connection has taken it."""
         while (entry := self._backlog.first()) is not None:
-            await connection._wait_for_room()
+            await wait_for_room(connection)
             if entry.receipt.cancelled():
                 continue
             try:

@@ -20,7 +20,7 @@ from ..connection import Connection, State
 from ..engine import Outside, server_settings, shard_of
 from ..errors import ConnectionClosed, UsageError
 from ..http import Headers, Origins, Response, accept_key, plain_response
-from ..tls import TLS
+from ..tls import TLS, server_tls
 from .hooks import CLOSING, FAILED, Hooks, ProcessRequest, ProcessResponse, SelectSubprotocol
 from .sockets import is_loopback, socket_name
 
@@ -212,7 +212,7 @@ class Server:
             origins=self._hooks.origins.for_engine,
             subprotocols=self._hooks.subprotocols,
             server_header=self._server_header,
-            tls=self._tls._for_server() if isinstance(self._tls, TLS) else None,
+            tls=server_tls(self._tls) if isinstance(self._tls, TLS) else None,
             secure=self._tls is not None,
             loopback=loopback,
         )
