@@ -1,4 +1,4 @@
-"""How things stand with a link that comes and goes, told to everybody who watches."""
+"""The status of a client that comes back: what it is doing now, told to everybody who watches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEPT = 64
 
 @dataclasses.dataclass(frozen=True)
 class LinkStatus:
-    """How things stand.
+    """What the client is doing, and why it is not connected if it is not.
 
     Attributes:
         state: ``"new"``, ``"connecting"``, ``"open"``, ``"waiting"``, ``"closing"`` or ``"closed"``.

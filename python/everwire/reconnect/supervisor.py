@@ -106,7 +106,7 @@ class Supervisor:
 
     @property
     def state(self) -> LinkState:
-        """How things stand, in a word."""
+        """The state of the link."""
         return self.status.now.state
 
     def start(self) -> None:

@@ -105,11 +105,11 @@ class ReconnectingWebSocket:
         self._sending = asyncio.Lock()
         self._is_receiving = False
 
-    # How things stand
+    # Status
 
     @property
     def status(self) -> LinkStatus:
-        """How things stand: state, number of the attempt, next delay, last error."""
+        """What it is doing now: state, number of the attempt, next delay, last error."""
         return self._supervisor.status.now
 
     @property
