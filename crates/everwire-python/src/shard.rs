@@ -15,7 +15,7 @@ use crate::connecting::{self, Offer, Tls};
 use crate::connection::Connection;
 use crate::decision::{self, Judgement};
 use crate::errors;
-use crate::guarded::{Guarded, Held};
+use crate::guarded::{Guard, Guarded};
 use crate::owner::Owner;
 use crate::schedule::Schedule;
 use crate::settings::Settings;
@@ -50,7 +50,7 @@ impl Shard {
 
     /// The reactor, for whoever gives up the GIL meanwhile: nobody else comes in, it is held.
     #[inline]
-    pub fn hold<'a>(&'a self, py: Python<'a>) -> PyResult<Held<'a, reactor::Shard>> {
+    pub fn hold<'a>(&'a self, py: Python<'a>) -> PyResult<Guard<'a, reactor::Shard>> {
         self.check(py)?;
         self.reactor.try_hold(py).ok_or_else(|| self.refusal(py))
     }

@@ -2,11 +2,17 @@
 
 from .broadcast import broadcast
 from .connection import BytesLike, Connection, Data, State
+from .control import begin_closing, ending, has_room, tls_session, wait_for_room
 
 __all__ = [
     "BytesLike",
     "Connection",
     "Data",
     "State",
+    "begin_closing",
     "broadcast",
+    "ending",
+    "has_room",
+    "tls_session",
+    "wait_for_room",
 ]

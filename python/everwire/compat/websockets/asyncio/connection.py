@@ -41,14 +41,14 @@ class Transport:
             case "cipher" if ssl_object is not None:
                 return ssl_object.cipher()
             case "cipher":
-                tls = self._connection._tls()
+                tls = core.tls_session(self._connection)
                 return default if tls is None else (tls.cipher, tls.version, None)
             case _:
                 return default
 
     def is_closing(self) -> bool:
         """Whether the connection has ended."""
-        return self._connection._state == core.State.CLOSED
+        return self._connection.state is core.State.CLOSED
 
     def abort(self) -> None:
         """End the connection without a closing handshake."""
