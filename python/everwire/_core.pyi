@@ -3,6 +3,7 @@
 What :class:`everwire.Connection` inherits from here is described here: receiving, sending, and the callback style.
 """
 
+import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, Literal, Protocol, Self, final, overload, type_check_only
 
@@ -234,7 +235,7 @@ class Connection:
     def _tls(self) -> TLSSession | None:
         """What was agreed with the peer; ``None`` if TLS is not in the engine."""
 
-    def _ssl_driver(self) -> Any:
+    def _ssl_driver(self) -> Driver | None:
         """Who does its TLS with an :class:`ssl.SSLContext`; ``None`` if nobody does."""
 
 @final
@@ -527,6 +528,8 @@ class Endpoint(Protocol):
 class Driver(Protocol):
     """Who does the TLS of a connection whose socket is in the engine."""
 
+    ssl_object: ssl.SSLObject
+    """What programs ask about certificates and ciphers."""
     is_open: bool
     """The handshake is done."""
     is_closed: bool

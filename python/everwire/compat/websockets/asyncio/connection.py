@@ -25,8 +25,7 @@ class Transport:
 
         ``"ssl_object"``, ``"sslcontext"`` and ``"peercert"`` if an :class:`ssl.SSLContext` does it. Nothing else is known.
         """
-        driver = self._connection._ssl_driver()
-        ssl_object = None if driver is None else driver.ssl_object
+        ssl_object = core.ssl_object(self._connection)
         match name:
             case "peername":
                 return self._connection.remote_address
