@@ -1,6 +1,8 @@
 #![allow(clippy::panic, dead_code, reason = "test support; each test file uses a part of it")]
 //! A driver for tests: a shard with a server, turned until something happens, and raw sockets as peers.
 
+pub mod simulation;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
