@@ -5,11 +5,13 @@ These are functions, not methods: a connection shows programs only what is for t
 
 from __future__ import annotations
 
+import ssl
+
 from .. import _core
 from ..errors import ConnectionClosed
 from .connection import Connection
 
-__all__ = ["begin_closing", "ending", "has_room", "tls_session", "wait_for_room"]
+__all__ = ["begin_closing", "ending", "has_room", "ssl_object", "tls_session", "wait_for_room"]
 
 
 def begin_closing(connection: Connection, code: int, reason: str) -> bool:
@@ -34,6 +36,12 @@ async def wait_for_room(connection: Connection) -> None:
         ConnectionClosed: the closing handshake has begun.
     """
     await connection._wait_for_room()
+
+
+def ssl_object(connection: Connection) -> ssl.SSLObject | None:
+    """What an :class:`ssl.SSLContext` made for the connection; ``None`` if TLS is in the engine, or there is none."""
+    driver = connection._ssl_driver()
+    return None if driver is None else driver.ssl_object
 
 
 def tls_session(connection: Connection) -> _core.TLSSession | None:
