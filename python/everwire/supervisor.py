@@ -213,6 +213,11 @@ class Supervisor:
                     answer = self._on_open(connection)
                     if inspect.isawaitable(answer):
                         await answer
+        except ConnectionClosed as error:
+            if self._current is not None and self._current._is_own(error):
+                raise
+            # Its codes say nothing about this link: like any other network, the way to it may be there again.
+            raise ConnectionError(f"another connection that was asked has ended: {error}") from error
         except TimeoutError as error:
             if not deadline.expired():
                 raise

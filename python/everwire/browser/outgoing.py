@@ -55,7 +55,7 @@ class Outgoing:
     """
 
     def __init__(self, wire: ClientConnection, limit: int) -> None:
-        self.broken: Exception | None = None
+        self.broken: BaseException | None = None
         self._wire = wire
         self._loop = asyncio.get_running_loop()
         self._limit = limit
@@ -197,12 +197,14 @@ class Outgoing:
             else:
                 try:
                     await self._send(item)
-                except ConnectionClosed:
+                except BaseException as error:
                     # What is queued stays counted: it will never be sent.
-                    return
-                except Exception as error:
+                    if self._wire._is_own(error):
+                        return
                     self.broken = error
                     self._wire._close(1011, "a file could not be read")
+                    if not isinstance(error, Exception):
+                        raise
                     return
                 self._queued -= item.size
             self._queue.popleft()
