@@ -10,7 +10,7 @@ from .close import Close
 
 if TYPE_CHECKING:
     from .connection import Connection
-    from .handshake import Response
+    from .http import Response
 
 __all__ = [
     "ConnectionClosed",

@@ -14,7 +14,8 @@ from peer.client import RawClient, request
 from peer.timing import MS, eventually
 
 import everwire
-from everwire import State, shutdown
+from everwire import State
+from everwire.server import shutdown
 
 
 @pytest.fixture(autouse=True)

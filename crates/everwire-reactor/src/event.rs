@@ -23,6 +23,8 @@ pub enum Payload {
 pub enum Event {
     /// A server's request is complete: look at it, then [`decide`](crate::Shard::decide). Only if the settings ask.
     Request(Id),
+    /// A request that waits for a decision has waited for too long and was refused: no decision is needed any more.
+    Expired(Id),
     /// The opening handshake succeeded.
     Opened(Id),
     /// The opening handshake failed; the last event of this connection.
