@@ -59,7 +59,7 @@ async def test_a_client_that_leaves_cancels_the_hook(wire, name, how, caplog):
         if how == "resets":
             client.reset()
         else:
-            client.writer.close()
+            client.writer.transport.abort()
         await eventually(lambda: hook.cancelled == 1)
         await eventually(lambda: not server._shard.connections and not server._deciding)
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
@@ -107,7 +107,7 @@ async def test_no_more_hooks_run_at_once_than_limits_hooks(wire):
         clients[3].write(request())
         await eventually(lambda: hook.running == 2)
         for client in clients:
-            client.reset()
+            client.writer.transport.abort()
 
 
 async def test_hooks_that_do_not_end_count_until_they_do(line):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import itertools
 
@@ -138,7 +139,10 @@ class TestHandlers:
         assert errors(caplog)
 
     async def test_an_exception_does_not_keep_its_connection(self, line):
-        error = await closed_connection(line)
+        error = (await closed_connection(line)).with_traceback(None)
+        for _ in range(3):
+            await asyncio.sleep(0)
+            gc.collect()
         assert error._connection() is None
 
 

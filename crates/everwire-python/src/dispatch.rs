@@ -83,12 +83,6 @@ fn apply(
             endpoint.bind(py).call_method1(intern!(py, "_request"), (connection,))?;
             Ok(())
         }
-        Event::Expired(id) => {
-            let known = slf.get().table.hold(py).endpoint(py, id).zip(connection_of(slf, id));
-            let Some((endpoint, connection)) = known else { return Ok(()) };
-            endpoint.bind(py).call_method1(intern!(py, "_expired"), (connection,))?;
-            Ok(())
-        }
         Event::Failed(id, failure) => ending::fail(slf, id, *failure),
         Event::Closing(id) => {
             if let Some(connection) = connection_of(slf, id) {
@@ -97,6 +91,18 @@ fn apply(
             Ok(())
         }
         Event::Drained(id) => tell(slf, id, |connection| connection.call_method0(intern!(py, "_on_drained"))),
+        Event::Withdrawn(id) => {
+            let known = {
+                let table = slf.get().table.hold(py);
+                table.connection(py, id).zip(table.endpoint(py, id))
+            };
+            match known {
+                Some((connection, endpoint)) => {
+                    endpoint.bind(py).call_method1(intern!(py, "_withdrawn"), (connection,)).map(drop)
+                }
+                None => Ok(()),
+            }
+        }
         Event::Hungry(id) => outside::resume_reading(slf, id),
         Event::Pong(id, data) => {
             tell(slf, id, |connection| connection.call_method1(intern!(py, "_on_pong"), (PyBytes::new(py, &data),)))
@@ -223,7 +229,6 @@ fn id_of(event: &Event) -> Option<Id> {
     match event {
         Event::Starved(..) => None,
         Event::Request(id)
-        | Event::Expired(id)
         | Event::Opened(id)
         | Event::Failed(id, _)
         | Event::Message(id, _, _)
@@ -231,6 +236,7 @@ fn id_of(event: &Event) -> Option<Id> {
         | Event::Pong(id, _)
         | Event::Closing(id)
         | Event::Drained(id)
+        | Event::Withdrawn(id)
         | Event::Hungry(id)
         | Event::Closed(id, _) => Some(*id),
     }

@@ -23,8 +23,6 @@ pub enum Payload {
 pub enum Event {
     /// A server's request is complete: look at it, then [`decide`](crate::Shard::decide). Only if the settings ask.
     Request(Id),
-    /// A request that waits for a decision has waited for too long and was refused: no decision is needed any more.
-    Expired(Id),
     /// The opening handshake succeeded.
     Opened(Id),
     /// The opening handshake failed; the last event of this connection.
@@ -39,6 +37,8 @@ pub enum Event {
     Closing(Id),
     /// Output fell below the low-water mark after having been above the high one.
     Drained(Id),
+    /// The application need not decide about this request any more: its time is over, or nobody is let in now.
+    Withdrawn(Id),
     /// What an outside driver fed was used up: it is to read on.
     Hungry(Id),
     /// The connection is gone; its last event.

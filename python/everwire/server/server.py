@@ -125,8 +125,7 @@ class Server:
         self.sockets: tuple[socket.socket, ...] = ()
         self._connections: set[ServerConnection] = set()
         self.handlers: dict[ServerConnection, asyncio.Task[None]] = {}
-        # Connections before they are open, as far as they are known here; and what decides about a request.
-        self._opening: set[ServerConnection] = set()
+        # What thinks about requests.
         self._deciding: dict[ServerConnection, asyncio.Task[None]] = {}
         self._handler = handler
         self._hooks = Hooks(process_request, process_response, select_subprotocol, Origins(origins), subprotocols)
@@ -262,12 +261,7 @@ class Server:
     def _attach(self, settings: _core.Settings) -> Callable[[Outside, tuple[str, int] | None], tuple[Connection, int]]:
         def attach(driver: Outside, peer: tuple[str, int] | None) -> tuple[Connection, int]:
             connection = self._make()
-            number = self._shard.attach_server(connection, settings, self, driver, peer)
-            if self._shutdown is None:
-                self._opening.add(connection)
-            else:
-                connection.abort()
-            return connection, number
+            return connection, self._shard.attach_server(connection, settings, self, driver, peer)
 
         return attach
 
@@ -318,8 +312,13 @@ class Server:
             self._answer(connection, plain_response(500, FAILED), None)
             raise
 
+    def _withdrawn(self, connection: ServerConnection) -> None:
+        """Nobody waits for the answer to a request any more: cancel the hook that thinks about it."""
+        task = self._deciding.get(connection)
+        if task is not None and not task.cancelling():  # once is enough: it may be cleaning up
+            task.cancel()
+
     def _opened(self, connection: ServerConnection) -> None:
-        self._opening.discard(connection)
         if self._closed.done():
             # Everything has ended; this one was answered in the very moment in which nobody was there yet.
             connection.abort()
@@ -338,8 +337,7 @@ class Server:
 
     def _failed(self, connection: ServerConnection | None, failure: _core.Failure) -> None:
         if connection is not None:
-            self._opening.discard(connection)
-            self._expired(connection)
+            self._withdrawn(connection)
         cause = failure.cause
         if cause.kind != "refused":
             self.logger.debug("opening handshake failed: %s", cause.text)
@@ -348,12 +346,6 @@ class Server:
 
     def _starved(self, text: str) -> None:
         self.logger.error("accepting pauses for a moment: %s", text)
-
-    def _expired(self, connection: ServerConnection) -> None:
-        """Nobody waits for the answer to a request any more."""
-        task = self._deciding.get(connection)
-        if task is not None and not task.cancelling():  # once is enough: it may be cleaning up
-            task.cancel()
 
     def _gone(self, connection: ServerConnection) -> None:
         self._connections.discard(connection)

@@ -108,8 +108,7 @@ class Shutdown:
         finally:
             for connection in server._deciding:
                 self._cleanups.add(connection)
-            self._spread(server._deciding, server._expired)
-            self._spread(server._opening - server._deciding.keys(), _ABORT)
+            self._spread(server._deciding, server._withdrawn)
             for connection in server.handlers:
                 if connection._state == State.CLOSED:
                     self._handlers.add(connection)
@@ -137,7 +136,9 @@ class Shutdown:
         late = [connection for connection in connections if connection in handlers]
         if late:
             self._server.logger.warning(
-                "connection handlers that did not return after their connection had ended are cancelled: %s", _names(late)
+                "%d connection handlers that went on after their connection had ended are cancelled: %s",
+                len(late),
+                _names(late),
             )
         for connection in late:
             self._cleanups.add(connection)
@@ -148,7 +149,9 @@ class Shutdown:
         stubborn = [it for it in connections if it in server.handlers or it in server._deciding]
         if stubborn:
             server.logger.error(
-                "hooks or connection handlers that did not end when cancelled are left behind: %s", _names(stubborn)
+                "%d hooks or connection handlers that did not heed their cancellation are left behind: %s",
+                len(stubborn),
+                _names(stubborn),
             )
         for connection in stubborn:
             server.handlers.pop(connection, None)

@@ -181,7 +181,7 @@ impl Conn {
 
     pub(super) fn on_open_timeout(&mut self, id: Id, ws: &mut Workspace) {
         if let Phase::Asking = self.phase {
-            ws.events.push(Event::Expired(id));
+            ws.events.push(Event::Withdrawn(id));
         }
         if self.settings.role == Role::Server && self.can_answer() {
             self.refuse(id, &Refusal::new(408, Timeout::Open.describe()), ws);

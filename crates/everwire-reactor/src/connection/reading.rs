@@ -24,7 +24,7 @@ impl Conn {
     /// Takes one read's worth of input and turns it into events.
     pub fn serve(&mut self, id: Id, ws: &mut Workspace) {
         if self.is_paused() {
-            self.look_for_errors();
+            self.look_for_end();
         } else if !self.stash.is_empty() {
             self.serve_stash(id, ws);
         } else if self.flags.finished {
@@ -40,6 +40,9 @@ impl Conn {
     pub fn feed(&mut self, bytes: &[u8], last: bool) -> bool {
         self.stash.extend_from_slice(bytes);
         self.flags.finished |= last;
+        if last && matches!(self.phase, Phase::Asking) && self.check().is_ok() {
+            self.end(Some(Cause::Eof));
+        }
         self.flags.sated |= self.stash.len() > READ;
         self.account();
         self.flags.sated
@@ -55,12 +58,14 @@ impl Conn {
         self.account();
     }
 
-    /// A paused connection is not read, but a dead one is noticed.
-    fn look_for_errors(&mut self) {
+    /// A paused connection is not read, but a dead one is noticed; and whoever asks for a WebSocket and leaves before the answer.
+    fn look_for_end(&mut self) {
         if let (true, Line::Socket(socket, _)) = (self.flags.ended, &self.line)
             && let Some(error) = socket.take_error()
         {
             self.end(Some(Cause::Io(error)));
+        } else if self.flags.ended && matches!(self.phase, Phase::Asking) && self.check().is_ok() {
+            self.end(Some(Cause::Eof));
         }
     }
 

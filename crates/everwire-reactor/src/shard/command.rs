@@ -117,6 +117,7 @@ impl Shard {
     pub fn feed(&mut self, id: Id, bytes: &[u8], last: bool) -> bool {
         let is_sated = self.conns.get_mut(id).is_some_and(|conn| conn.feed(bytes, last));
         self.make_ready(id);
+        self.collect_over(id);
         is_sated
     }
 
