@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 import time
@@ -294,15 +295,94 @@ class TestCancellation:
             server.close()
             await ended(server)
 
-    async def test_a_newcomer_after_the_end_has_no_handler(self, line):
+    @pytest.mark.parametrize("turns", range(6))
+    async def test_no_handler_begins_after_the_end(self, line, turns):
         sleeper = Sleeper()
-        async with line.serve(sleeper) as server:
-            # Its handshake is answered by the engine, which has not told anybody yet.
+        async with line.serve(sleeper, close_timeout=50 * MS) as server:
+            # Its handshake may be answered by the engine, which has not told anybody yet.
             client = await raw(line, server, is_open=False)
             client.write(request())
-            server.close()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            server.close(handler_timeout=50 * MS)
             await ended(server)
             count = len(sleeper.connections)
             await asyncio.sleep(20 * MS)
-            assert len(sleeper.connections) == count
-            client.reset()
+            assert len(sleeper.connections) == sleeper.ended == count
+            client.writer.transport.abort()
+
+
+class TestCrowds:
+    """Closing many keeps nobody else waiting: a timer of a millisecond is served while thousands end."""
+
+    COUNT = 3000
+
+    @pytest.mark.parametrize("kind", ["read", "cut", "cancelled", "hooks", "opening"])
+    async def test_a_timer_goes_on_while_thousands_end(self, line, kind):
+        hooks = {"process_request": self.think} if kind == "hooks" else {}
+        timeout = 10_000 * MS if kind == "read" else 300 * MS
+        limits = everwire.Limits(handshakes_per_second=10**6)
+        sleeper = Sleeper()
+        handler = sleeper if kind == "cancelled" else self.receive
+        async with line.serve(handler, close_timeout=timeout, backlog=4096, limits=limits, **hooks) as server:
+            peers = [await self.peer(server, with_request=kind != "opening") for _ in range(self.COUNT)]
+            is_open = kind in ("read", "cut", "cancelled")
+            known = {"hooks": lambda: len(server._deciding), "opening": lambda: server._shard.connections}
+            count = known.get(kind, lambda: len(server.connections))
+            await eventually(lambda: count() == self.COUNT, 30_000 * MS)
+            if is_open and kind == "read":
+                for peer in peers:
+                    asyncio.get_running_loop().add_reader(peer, self.answer, peer)
+            gc.collect()
+            gc.disable()
+            ticking = asyncio.ensure_future(self.tick())
+            await asyncio.sleep(20 * MS)
+            try:
+                server.close(handler_timeout=50 * MS)
+                await ended(server, 30_000 * MS)
+                await asyncio.sleep(20 * MS)
+            finally:
+                gc.enable()
+                ticking.cancel()
+                for peer in peers:
+                    if kind == "read":
+                        asyncio.get_running_loop().remove_reader(peer)
+                    peer.close()
+            gaps = sorted(self.gaps)
+            assert gaps[-1] < 25 * MS, gaps[-5:]
+
+    def setup_method(self):
+        self.gaps = []
+
+    async def tick(self):
+        before = time.perf_counter()
+        while True:
+            await asyncio.sleep(0.001)
+            now = time.perf_counter()
+            self.gaps.append(now - before)
+            before = now
+
+    async def receive(self, connection):
+        async for _ in connection:
+            pass
+
+    async def think(self, connection, asked):
+        await asyncio.sleep(3600)
+
+    async def peer(self, server, *, with_request):
+        loop = asyncio.get_running_loop()
+        sock = socket.socket()
+        sock.setblocking(False)
+        await loop.sock_connect(sock, server.sockets[0].getsockname())
+        await loop.sock_sendall(sock, request() if with_request else b"GET /")
+        return sock
+
+    def answer(self, peer):
+        try:
+            data = peer.recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            asyncio.get_running_loop().remove_reader(peer)
+        elif data[-4:-2] == b"\x88\x02":
+            peer.send(frames.close(1001))
