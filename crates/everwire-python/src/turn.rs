@@ -101,7 +101,7 @@ fn turn(slf: &Bound<'_, Shard>) -> PyResult<()> {
     let grace = if late > LATE { late.as_millis() as u64 } else { 0 };
     this.with(py, |reactor| {
         let now = Instant::now();
-        reactor.expire(now, grace);
+        reactor.expire(now, grace, now.max(until));
         reactor.flush_until(now.max(until));
     })?;
     outside::write(slf)

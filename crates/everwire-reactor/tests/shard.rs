@@ -277,7 +277,8 @@ fn a_late_turn_blames_nobody() {
     let (_peer, id) = driver.open();
     driver.turn_for(Duration::from_millis(70));
     std::thread::sleep(Duration::from_millis(300));
-    driver.shard.expire(Instant::now(), 300);
+    let now = Instant::now();
+    driver.shard.expire(now, 300, now + Duration::from_millis(1));
     assert!(driver.shard.is_open(id), "nobody was listening when the pong could have come");
     driver.until("the end", closed);
 }

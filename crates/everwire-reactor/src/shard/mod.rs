@@ -38,6 +38,8 @@ pub struct Shard {
     accepting: VecDeque<Id>,
     /// When to try again to accept and to read, after the process ran short of something.
     retry: Option<Millis>,
+    /// Whose deadlines have come and are still to be dealt with, and by how long that turn was late.
+    due: VecDeque<(Id, Millis)>,
     /// Connections whose bytes an outside driver writes, with output to take.
     outside: Vec<Id>,
     began: Instant,
@@ -58,6 +60,7 @@ impl Shard {
             ws: Workspace::new(),
             accepting: VecDeque::new(),
             retry: None,
+            due: VecDeque::new(),
             outside: Vec::new(),
             began: Instant::now(),
             process: std::process::id(),
@@ -94,6 +97,11 @@ impl Shard {
     pub fn has_work(&self) -> bool {
         let waits = !self.ws.ready.is_empty() || !self.accepting.is_empty();
         !self.ws.events.is_empty() || (waits && self.ws.short.is_none())
+    }
+
+    /// Whether deadlines have come that [`Shard::expire`] has not dealt with yet.
+    pub fn has_due(&self) -> bool {
+        !self.due.is_empty()
     }
 
     /// Whether there is output to [flush](Shard::flush).

@@ -91,7 +91,8 @@ impl Driver {
         }
         self.shard.recycle(batch);
         self.shard.flush();
-        self.shard.expire(Instant::now(), 0);
+        let now = Instant::now();
+        self.shard.expire(now, 0, now + Duration::from_millis(1));
         self.shard.flush();
     }
 
