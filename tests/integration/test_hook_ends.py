@@ -10,7 +10,6 @@ from peer.client import RawClient, request
 from peer.timing import MS, eventually
 
 import everwire
-from everwire import Limits
 
 HOOKS = pytest.mark.parametrize("name", ["process_request", "process_response"])
 
@@ -88,41 +87,6 @@ async def test_a_hook_that_does_not_heed_it_has_no_say_any_more(wire):
             hook.may_end.set()
             await eventually(lambda: not server._deciding)
             assert b"101" not in await client.body()
-
-
-async def test_no_more_hooks_run_at_once_than_limits_hooks(wire):
-    hook = Slow()
-    async with wire.serve(never, process_request=hook, limits=Limits(hooks=2)) as server:
-        clients = [await raw(wire, server) for _ in range(3)]
-        for client in clients[:2]:
-            client.write(request())
-        await eventually(lambda: hook.running == 2)
-        clients[2].write(request())
-        head = await clients[2].head()
-        assert (head.status, head["retry-after"]) == (503, "5")
-        assert b"limits.hooks" in await clients[2].body()
-        clients[0].reset()
-        await eventually(lambda: hook.running == 1 and len(server._deciding) == 1)
-        clients.append(await raw(wire, server))
-        clients[3].write(request())
-        await eventually(lambda: hook.running == 2)
-        for client in clients:
-            client.writer.transport.abort()
-
-
-async def test_hooks_that_do_not_end_count_until_they_do(line):
-    hook = Slow(stubborn=True)
-    async with line.serve(never, process_request=hook, limits=Limits(hooks=1)) as server:
-        client = await raw(line, server)
-        client.write(request())
-        await hook.entered.wait()
-        client.reset()
-        await eventually(lambda: hook.cancelled)
-        async with await raw(line, server) as client:
-            client.write(request())
-            assert (await client.head()).status == 503
-        hook.may_end.set()
-        await eventually(lambda: not server._deciding)
 
 
 async def test_a_server_that_closes_cancels_its_hooks_and_answers_503(wire):

@@ -37,11 +37,12 @@ pub fn stop(shard: &Bound<'_, Shard>, id: Id) -> PyResult<()> {
 pub fn refuse_opening(shard: &Bound<'_, Shard>, id: Id) -> PyResult<()> {
     let refusal = Refusal::new(503, "the server is shutting down").with_field("Retry-After", "1");
     shard.get().with(shard.py(), |reactor| {
+        let now = Instant::now();
         for id in reactor.opening(id) {
-            reactor.refuse(id, &refusal);
+            reactor.refuse(id, &refusal, now);
         }
         // They may be many.
-        reactor.flush_until(Instant::now() + BUDGET);
+        reactor.flush_until(Instant::now, now + BUDGET);
     })?;
     Shard::settle(shard)
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import socket
 import ssl as ssl_module
@@ -16,7 +15,7 @@ from typing import Any
 
 from .. import _core
 from ..connection import Connection, State
-from ..engine import Outside, client_settings, shard_of, start_tls
+from ..engine import SSLDriver, client_settings, shard_of
 from ..errors import HandshakeFailed, ProtocolError, UsageError, system_error
 from ..http import Headers, HeadersLike, Response, parse_response
 from ..limits import Limits
@@ -43,6 +42,7 @@ class ClientConnection(Connection):
             self._base_logger = logger
         self._opening: asyncio.Future[None] | None = None
         self._relay: Relay | None = None
+        self._driver: SSLDriver | None = None
 
     @property
     def remote_address(self) -> Any:
@@ -66,7 +66,7 @@ class ClientConnection(Connection):
     def _failed(self, connection: ClientConnection, failure: _core.Failure) -> None:
         if self._opening is None or self._opening.done():
             return
-        self._opening.set_exception(_failure(failure))
+        self._opening.set_exception(_failure(failure, None if self._driver is None else self._driver.error))
 
     def _on_closed(self, ending: _core.Ending) -> None:
         super()._on_closed(ending)
@@ -278,10 +278,8 @@ class connect:  # noqa: N801 - used as a function
             settings = self._settings if is_same else self._settings_for(target)
             offer = _core.Offer(settings, address.authority, address.target, target.fields)
             if address.secure and isinstance(self._tls, ssl_module.SSLContext):
-                attach = functools.partial(_attach, shard, connection, offer)
-                await start_tls(sock, Outside(shard, attach), self._tls, name)
-            else:
-                shard.connect(connection, sock.detach(), offer, tls, name)
+                connection._driver = SSLDriver(self._tls, server_side=False, server_name=name)
+            shard.connect(connection, sock.detach(), offer, connection._driver or tls, name)
             connection._local = local
             await connection._opening
         except BaseException:
@@ -314,16 +312,6 @@ def unix_connect(path: str | None = None, uri: str | None = None, **options: Any
     return connect(uri, path=path, **options)
 
 
-def _attach(
-    shard: _core.Shard,
-    connection: ClientConnection,
-    offer: _core.Offer,
-    driver: Outside,
-    peer: tuple[str, int] | None,
-) -> tuple[Connection, int]:
-    return connection, shard.attach_client(connection, offer, driver, peer)
-
-
 def _headers(origin: str | None, additional: HeadersLike | None, user_agent: str | None) -> Headers:
     headers = Headers()
     if origin is not None:
@@ -339,7 +327,7 @@ def _in_a_line(error: Exception) -> str:
     return traceback_module.format_exception_only(error)[0].strip()
 
 
-def _failure(failure: _core.Failure) -> Exception:
+def _failure(failure: _core.Failure, tls_error: Exception | None) -> Exception:
     response = None if failure.head is None else parse_response(failure.head, failure.body)
     cause = failure.cause
     kind, text = cause.kind, cause.text
@@ -357,7 +345,7 @@ def _failure(failure: _core.Failure) -> Exception:
                     error = HandshakeFailed("the server hung up during the opening handshake", response)
                     error.__cause__ = EOFError(text)
                 case "tls":
-                    error.__cause__ = ssl_module.SSLError(1, text)
+                    error.__cause__ = tls_error or ssl_module.SSLError(1, text)
                 case "protocol":
                     error.__cause__ = ProtocolError(text)
             return error

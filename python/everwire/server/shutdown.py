@@ -108,7 +108,7 @@ class Shutdown:
         finally:
             for connection in server._deciding:
                 self._cleanups.add(connection)
-            self._spread(server._deciding, server._withdrawn)
+            self._spread(server._deciding, server._cancel_hook)
             for connection in server.handlers:
                 if connection._state == State.CLOSED:
                     self._handlers.add(connection)

@@ -154,6 +154,8 @@ def _translated(error: HandshakeFailed) -> Exception:
     """The same failure under that package's finer name, if it has one."""
     if error.proxy is not None:
         return _of_a_proxy(error, error.proxy)
+    if isinstance(error.__cause__, ssl_module.SSLCertVerificationError):
+        return error.__cause__
     if isinstance(error.__cause__, ssl_module.SSLError):
         is_about_trust = str(error).startswith("the server's certificate")
         kind = ssl_module.SSLCertVerificationError if is_about_trust else ssl_module.SSLError
