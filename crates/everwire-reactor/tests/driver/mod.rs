@@ -97,7 +97,7 @@ impl Driver {
         }
         self.shard.recycle(batch);
         self.shard.flush(Instant::now());
-        self.shard.expire(Instant::now(), Duration::ZERO);
+        self.shard.expire(Instant::now, Duration::ZERO, Instant::now() + Duration::from_millis(1));
         self.shard.flush(Instant::now());
     }
 
