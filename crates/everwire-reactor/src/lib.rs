@@ -24,6 +24,7 @@ pub mod socket;
 pub mod tls;
 
 mod connection;
+mod date;
 mod listener;
 mod outbox;
 mod poller;

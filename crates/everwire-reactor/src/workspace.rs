@@ -6,6 +6,7 @@ use std::time::Instant;
 use everwire_wire::Codec;
 
 use crate::address::Addresses;
+use crate::date::Date;
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::outbox::Pool;
@@ -30,6 +31,7 @@ pub(crate) struct Workspace {
     pub pool: Pool,
     pub wheel: Wheel,
     pub addresses: Addresses,
+    pub date: Date,
     pub now: Millis,
     /// Since when nobody is read, because memory is short.
     pub short: Option<Millis>,
@@ -52,6 +54,7 @@ impl Workspace {
             pool: Pool::default(),
             wheel: Wheel::default(),
             addresses: Addresses::default(),
+            date: Date::default(),
             now: 0,
             short: None,
             began: Instant::now(),

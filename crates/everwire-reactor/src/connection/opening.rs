@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use everwire_wire as wire;
 use everwire_wire::handshake::{
-    Acceptance, BadField, Body, HeadReader, Limits as HeadLimits, Malformed, Offer, Refusal, Rejected, Request,
-    Response, Upgrade, forwarded, proxy, write_accept, write_response,
+    Acceptance, Answer, BadField, Body, BodyReader, HeadReader, Limits as HeadLimits, Malformed, Offer, Refusal,
+    Rejected, Request, Response, Stamp, Upgrade, forwarded, proxy, write_accept, write_answer,
 };
 use everwire_wire::{Role, deflate};
 
@@ -128,11 +128,9 @@ impl Conn {
         if let Err(refusal) = self.admit(&request, ws) {
             return self.refuse(id, &refusal, ws);
         }
-        // Nobody reads a body, so nobody is asked about a request that has one.
-        let asks = self.settings.asks && !request.has_body();
         self.head = Some(Head::Request(request));
         self.phase = Phase::Asking;
-        if asks {
+        if self.settings.asks {
             return ws.events.push(Event::Request(id));
         }
         match self.check() {
@@ -152,10 +150,12 @@ impl Conn {
     fn admit(&mut self, request: &Request, ws: &mut Workspace) -> Result<(), Refusal> {
         let limits = &self.settings.limits;
         if self.flags.surplus {
-            return Err(Refusal::new(503, "too many connections: try again later").with_field("Retry-After", "5"));
+            let text = format!("this server takes no more than limits.connections ({})", limits.connections);
+            return Err(Refusal::new(503, text + ": try again later").with_field("Retry-After", "5"));
         }
         if memory::pressure(memory::held(), limits.memory) >= Pressure::Refuse {
-            return Err(Refusal::new(503, "short of memory: try again later").with_field("Retry-After", "5"));
+            let text = format!("this server has used up 80 % of limits.memory ({} bytes)", limits.memory);
+            return Err(Refusal::new(503, text + ": try again later").with_field("Retry-After", "5"));
         }
         let trusted = |address| self.settings.trusted.iter().any(|network| network.contains(address));
         let Some(peer) = self.client else { return Ok(()) };
@@ -169,9 +169,15 @@ impl Conn {
                 self.flags.counted = counted;
                 Ok(())
             }
-            Err(Excess::Connections) => Err(Refusal::new(429, "too many connections from this address")),
+            Err(Excess::Connections) => {
+                let limit = limits.connections_per_address;
+                let text = format!("this address has limits.connections_per_address ({limit}) connections already");
+                Err(Refusal::new(429, text))
+            }
             Err(Excess::Handshakes) => {
-                Err(Refusal::new(429, "too many handshakes from this address").with_field("Retry-After", "1"))
+                let limit = limits.handshakes_per_second;
+                let text = format!("this address asks for more than limits.handshakes_per_second ({limit})");
+                Err(Refusal::new(429, text + ": try again later").with_field("Retry-After", "1"))
             }
         }
     }
@@ -237,14 +243,10 @@ impl Conn {
         let fields = &self.with_own_fields(fields);
         let agreed = self.settings.deflate.as_ref().and_then(|config| upgrade.deflate(config));
         let (deflate, extension) = agreed.unzip();
-        let acceptance = Acceptance {
-            subprotocol,
-            extension: extension.as_deref(),
-            fields,
-            server: self.settings.server.as_deref(),
-        };
+        let acceptance = Acceptance { subprotocol, extension: extension.as_deref(), fields };
+        let stamp = Stamp { date: ws.date.now(), server: self.settings.server.as_deref() };
         let outbox = self.outbox.get_or_insert_with(|| ws.pool.take());
-        outbox.append(0, |out| write_accept(&upgrade.key, &acceptance, out))?;
+        outbox.append(0, |out| write_accept(&upgrade.key, &acceptance, &stamp, out))?;
         self.wake_for_output(id, ws);
         self.open(id, deflate, ws);
         Ok(())
@@ -262,8 +264,10 @@ impl Conn {
     ) -> Result<(), BadField> {
         let fields = &self.with_own_fields(fields);
         let to_head = self.asked_for_head();
+        let stamp = Stamp { date: ws.date.now(), server: self.settings.server.as_deref() };
         let outbox = self.outbox.get_or_insert_with(|| ws.pool.take());
-        outbox.append(0, |out| write_response(status, reason, fields, body, to_head, out))?;
+        let answer = Answer { status, reason, fields, body };
+        outbox.append(0, |out| write_answer(&answer, to_head, &stamp, out))?;
         self.refused(id, status, String::new(), ws);
         Ok(())
     }
@@ -300,19 +304,15 @@ impl Conn {
 
     fn on_rejected(&mut self, id: Id, response: Option<Response>, rejected: Rejected, ws: &mut Workspace) {
         ws.metrics.refused += 1;
-        let wanted = match response.as_ref().map(Response::body) {
-            Some(Body::Length(length)) => length.min(BODY as u64) as usize,
-            Some(Body::UntilClose) => BODY,
-            Some(Body::Coded) | None => 0,
-        };
+        let body = BodyReader::new(response.as_ref().map_or(Body::Length(0), Response::body), BODY);
         self.head = response.map(Head::Response);
         match rejected {
             Rejected::Status(status) => {
                 let closing = self.closing.get_or_insert_default();
                 closing.ending.cause = Some(Cause::Refused(status, String::new()));
                 closing.since = ws.now;
-                closing.wanted = wanted;
-                self.phase = if wanted == 0 { Phase::Over } else { Phase::Refused };
+                self.phase = if body.is_complete() { Phase::Over } else { Phase::Refused };
+                closing.body = body;
                 self.arm(id, ws);
             }
             Rejected::Invalid(text) => self.end(Some(Cause::Protocol(text))),
@@ -322,9 +322,8 @@ impl Conn {
     /// Takes the body of an answer that refused our handshake: it often says why.
     pub(super) fn take_body(&mut self, input: &[u8]) {
         let closing = self.closing.get_or_insert_default();
-        let left = closing.wanted - closing.body.len();
-        closing.body.extend_from_slice(&input[..left.min(input.len())]);
-        if closing.body.len() == closing.wanted {
+        closing.body.take(input);
+        if closing.body.is_complete() {
             self.phase = Phase::Over;
         }
     }
