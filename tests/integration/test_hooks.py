@@ -266,15 +266,6 @@ async def test_head_is_answered_without_the_body_but_with_its_length(line):
                 assert await client.body() == b""
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("field", ["Content-Length: 5", "Transfer-Encoding: chunked"])
-async def test_a_request_with_a_body_is_refused_and_nobody_is_asked(line, method, field):
-    async with line.serve(_never, process_request=lambda *_: pytest.fail("asked")) as server:
-        async with await RawClient.connect(server.sockets[0].getsockname()) as client:
-            client.write(request("/", field, line=f"{method} /health HTTP/1.1") + b"hello")
-            assert (await client.head()).status == (400 if method == "GET" else 405)
-
-
 async def _never(connection):
     raise AssertionError("nobody gets here")
 

@@ -164,7 +164,13 @@ impl Conn {
         let closing = self.closing.get_or_insert_default();
         closing.ending.cause = Some(Cause::Refused(status, text));
         closing.since = ws.now;
+        let has_body = matches!(&self.head, Some(Head::Request(request)) if request.has_body());
         self.linger(id, ws);
+        if has_body && matches!(self.line, Line::Outside) {
+            // TLS of asyncio cannot close one direction only: it answers what still comes with a reset, which overtakes our answer.
+            // The peer knows the end of that by its length.
+            self.closing.get_or_insert_default().then = Then::Stay;
+        }
     }
 
     pub(super) fn on_tls_failure(&mut self, id: Id, failure: &crate::tls::Failure, ws: &mut Workspace) {
