@@ -8,7 +8,7 @@ import pytest
 from peer import frames
 from peer.certificates import client_context
 from peer.client import RawClient, request
-from peer.timing import MS
+from peer.timing import MS, eventually
 
 
 async def never(connection):
@@ -16,13 +16,16 @@ async def never(connection):
 
 
 async def say(wire, server, data):
-    """Say it to a server: the head and the body of the answer."""
+    """Say it to a server, and hang up: the head and the body of the answer."""
     tls = None if wire.tls == "plain" else client_context()
     async with await RawClient.connect(server.sockets[0].getsockname(), tls=tls) as client:
         client.write(data)
         head = await client.head()
-        length = int(head["content-length"])
-        return head, await asyncio.wait_for(client.reader.readexactly(length), 5000 * MS)
+        body = await asyncio.wait_for(client.reader.readexactly(int(head["content-length"])), 5000 * MS)
+        # All of the body leaves: the server reads on, long before it gives up on who does not hang up.
+        await asyncio.wait_for(client.writer.drain(), 1000 * MS)
+    await eventually(lambda: server._shard.connections == 0)
+    return head, body
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -209,6 +209,10 @@ impl Conn {
         self.phase = Phase::Lingering;
         self.head = None;
         self.stash = Vec::new();
+        if std::mem::take(&mut self.flags.sated) {
+            // What its driver holds back is to be discarded, too.
+            ws.events.push(Event::Hungry(id));
+        }
         self.closing.get_or_insert_default().then = Then::HalfClose;
         self.wake_for_output(id, ws);
         self.arm(id, ws);
