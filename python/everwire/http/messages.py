@@ -64,12 +64,12 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The parameters behind the ``?``; of repeated ones the last. What is not percent-encoded well is kept as it can be read."""
+        """The parameters behind the ``?``; of repeated ones the last. What is encoded badly is kept as it can be read."""
         return dict(urllib.parse.parse_qsl(self.path.partition("?")[2], keep_blank_values=True))
 
     @property
     def cookies(self) -> dict[str, str]:
-        """The cookies; of repeated ones the last. What is none is passed over."""
+        """The cookies; of repeated ones the last. What is no cookie is passed over."""
         return parse_cookies(self.headers.get_all("Cookie"))
 
 
@@ -81,7 +81,7 @@ class Response:
         status_code: such as 101.
         reason_phrase: such as ``"Switching Protocols"``.
         headers: the fields.
-        body: what came of the body; empty for 101.
+        body: what came of the body, without the chunked coding; empty for 101.
     """
 
     status_code: int

@@ -104,7 +104,7 @@ class Hooks:
             return None, None  # the client has gone
         offered = judgement.subprotocols
         if offered is None:
-            response = plain_response(judgement.status, judgement.text)
+            response = plain_response(judgement.status, judgement.text + "\n")
             response.headers.update(judgement.fields)
             return response, None
         # Only now is it known that no field of the handshake occurs twice.

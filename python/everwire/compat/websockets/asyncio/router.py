@@ -99,7 +99,7 @@ class Router:
             adapter = self.url_map.bind(self.get_server_name(connection, request), url_scheme=self.url_scheme)
             handler, arguments = adapter.match(path_info=path, query_args=query)
         except exceptions.BadHost:
-            return connection.respond(http.HTTPStatus.BAD_REQUEST, "\"Host\" is not a host name")
+            return connection.respond(http.HTTPStatus.BAD_REQUEST, '"Host" is not a host name')
         except routing.RequestRedirect as elsewhere:
             return self.redirect(connection, elsewhere.new_url)
         except exceptions.NotFound:
