@@ -57,6 +57,11 @@ impl BodyReader {
         self.room == 0
     }
 
+    /// What came so far.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// What came.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
