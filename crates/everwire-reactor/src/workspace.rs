@@ -1,7 +1,6 @@
 //! What all connections of a shard work with, one at a time.
 
 use std::collections::VecDeque;
-use std::time::Instant;
 
 use everwire_wire::Codec;
 
@@ -9,9 +8,10 @@ use crate::address::Addresses;
 use crate::date::Date;
 use crate::event::Event;
 use crate::metrics::Metrics;
+use crate::moment::Moment;
 use crate::outbox::Pool;
 use crate::slots::Id;
-use crate::timers::{Millis, Wheel};
+use crate::timers::Wheel;
 
 /// Bytes that one read asks for. A read that brings fewer has emptied the socket.
 pub(crate) const READ: usize = 64 * 1024;
@@ -32,14 +32,14 @@ pub(crate) struct Workspace {
     pub wheel: Wheel,
     pub addresses: Addresses,
     pub date: Date,
-    pub now: Millis,
     /// Since when nobody is read, because memory is short.
-    pub short: Option<Millis>,
-    began: Instant,
+    pub short: Option<Moment>,
     /// Who has something to read, in the order of service.
     pub ready: VecDeque<Id>,
     /// Who has something to write.
     pub dirty: VecDeque<Id>,
+    /// Whose output the driver is to wrap.
+    pub wraps: VecDeque<Id>,
 }
 
 impl Workspace {
@@ -55,17 +55,11 @@ impl Workspace {
             wheel: Wheel::default(),
             addresses: Addresses::default(),
             date: Date::default(),
-            now: 0,
             short: None,
-            began: Instant::now(),
             ready: VecDeque::new(),
             dirty: VecDeque::new(),
+            wraps: VecDeque::new(),
         }
-    }
-
-    /// A stopwatch for what is shorter than a millisecond; it starts again after an hour.
-    pub fn micros(&self) -> u32 {
-        self.began.elapsed().as_micros() as u32
     }
 
     /// Whether one more read fits behind what the events refer to. A large message ends its batch: its answer is on its way
