@@ -10,6 +10,7 @@ import secrets
 import socket
 import time
 import uuid
+import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, overload
@@ -294,16 +295,25 @@ class Connection(_core.Connection):
 
     def _exception(self) -> ConnectionClosed:
         """How the connection ended: a fresh exception, because raising one changes it."""
+        exception: ConnectionClosed
         if self._ending is None:
-            return ConnectionClosedError(None, None)
-        ending = self._ending
-        rcvd, ours = _close(ending.received), _close(ending.sent)
-        both = rcvd is not None and ours is not None
-        kind = ConnectionClosedOK if _is_planned(ending) else ConnectionClosedError
-        exception = kind(rcvd, ours, ending.received_first if both else None)
-        if ending.cause is not None and kind is ConnectionClosedError:
-            exception.__cause__ = _cause(ending.cause)
+            exception = ConnectionClosedError(None, None)
+        else:
+            ending = self._ending
+            rcvd, ours = _close(ending.received), _close(ending.sent)
+            both = rcvd is not None and ours is not None
+            kind = ConnectionClosedOK if _is_planned(ending) else ConnectionClosedError
+            exception = kind(rcvd, ours, ending.received_first if both else None)
+            if ending.cause is not None and kind is ConnectionClosedError:
+                exception.__cause__ = _cause(ending.cause)
+        exception._connection = weakref.ref(self)
         return exception
+
+    def _is_own(self, error: BaseException) -> bool:
+        """Whether an error says that this connection ended, and nothing else: that of another one is an error like any other."""
+        if isinstance(error, BaseExceptionGroup):
+            return all(map(self._is_own, error.exceptions))
+        return isinstance(error, ConnectionClosed) and error._connection is not None and error._connection() is self
 
     # What the engine calls
 

@@ -11,7 +11,7 @@ from .. import _core
 from ..errors import ConnectionClosed
 from .connection import Connection
 
-__all__ = ["begin_closing", "ending", "has_room", "ssl_object", "tls_session", "wait_for_room"]
+__all__ = ["begin_closing", "ending", "has_room", "is_own", "ssl_object", "tls_session", "wait_for_room"]
 
 
 def begin_closing(connection: Connection, code: int, reason: str) -> bool:
@@ -36,6 +36,11 @@ async def wait_for_room(connection: Connection) -> None:
         ConnectionClosed: the closing handshake has begun.
     """
     await connection._wait_for_room()
+
+
+def is_own(connection: Connection, error: BaseException) -> bool:
+    """Whether an exception tells the end of this very connection, and not of another one that its program uses, too."""
+    return connection._is_own(error)
 
 
 def ssl_object(connection: Connection) -> ssl.SSLObject | None:

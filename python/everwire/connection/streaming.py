@@ -92,7 +92,9 @@ async def send_streaming(connection: Connection, parts: AsyncIterable[Any], text
 
     Raises:
         ConnectionClosed: the connection closed before the end.
-        TypeError: the parts are not all text, or all bytes-like. If some are with the peer, the connection closes with 1011.
+        Exception: what making the parts raises, the end of another connection too. If some are with the peer, the connection
+            closes with 1011.
+        TypeError: the parts are not all text, or all bytes-like; the same.
         UnicodeDecodeError: bytes that are sent as text are not UTF-8 together; the same.
     """
     if connection._sending is None:
@@ -112,11 +114,10 @@ async def send_streaming(connection: Connection, parts: AsyncIterable[Any], text
                 checker.decode(b"", final=True)
                 # Which part is the last is known only now, and none is held back until then.
                 await connection._send_part_or_raise(begun(), begun is str if text is None else text, fin=True)
-        except ConnectionClosed:
-            raise
         except BaseException:
             if begun is not None:
-                # Half a message is with the peer, and the other half will not come: there is no way to take it back.
+                # Half a message is with the peer, and the other half will not come: there is no way to take it back. Does
+                # nothing if it is this connection that ended.
                 connection._close(1011, "error in fragmented message")
             raise
         finally:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from ..client import ClientConnection, Pace, Verdict, process_exception, retry_after, verdict
 from ..close import Close
-from ..connection import ending
+from ..connection import ending, is_own
 from ..errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, UsageError
 from .connector import Connector
 from .status import CurrentStatus, LinkState, LinkStatus
@@ -212,6 +212,11 @@ class Supervisor:
                     answer = self._on_open(connection)
                     if inspect.isawaitable(answer):
                         await answer
+        except ConnectionClosed as error:
+            if self._current is not None and is_own(self._current, error):
+                raise
+            # Its codes say nothing about this link: like any other network, the way to it may be there again.
+            raise ConnectionError(f"another connection that was asked has ended: {error}") from error
         except TimeoutError as error:
             if not deadline.expired():
                 raise

@@ -1,6 +1,8 @@
 #![allow(clippy::panic, dead_code, reason = "test support; each test file uses a part of it")]
 //! A driver for tests: a shard with a server, turned until something happens, and raw sockets as peers.
 
+pub mod simulation;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -95,7 +97,7 @@ impl Driver {
         }
         self.shard.recycle(batch);
         self.shard.flush(Instant::now());
-        self.shard.expire(Instant::now(), Duration::ZERO);
+        self.shard.expire(Instant::now, Duration::ZERO, Instant::now() + Duration::from_millis(1));
         self.shard.flush(Instant::now());
     }
 
