@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use everwire_wire::Codec;
 
 use crate::address::Addresses;
-use crate::date::Date;
+use crate::date::{Date, WallClock};
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::moment::Moment;
@@ -43,7 +43,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    pub fn new() -> Self {
+    pub fn new(wall: WallClock) -> Self {
         Workspace {
             codec: Codec::new(),
             scratch: vec![0; SCRATCH].into_boxed_slice(),
@@ -54,7 +54,7 @@ impl Workspace {
             pool: Pool::default(),
             wheel: Wheel::default(),
             addresses: Addresses::default(),
-            date: Date::default(),
+            date: Date::new(wall),
             short: None,
             ready: VecDeque::new(),
             dirty: VecDeque::new(),

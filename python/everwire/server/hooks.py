@@ -42,9 +42,9 @@ class Hooks:
         """Whether there is anything to decide here: the engine does the rest by itself."""
         return bool(self.process_request or self.process_response or self.select_subprotocol or self.origins.patterns)
 
-    def too_many(self) -> Response:
+    def too_many(self, limit: int) -> Response:
         """What a client hears while others are still being decided about."""
-        response = plain_response(503, "too many handshakes wait for an answer (limits.hooks): try again later\n")
+        response = plain_response(503, f"no more than limits.hooks ({limit}) handshakes are decided at once: try again later\n")
         response.headers["Retry-After"] = "5"
         return response
 
