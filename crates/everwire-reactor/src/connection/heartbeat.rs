@@ -77,6 +77,8 @@ impl Conn {
     pub(super) fn start_clock(&mut self, now: Moment, ws: &mut Workspace) {
         self.clock.message = now;
         self.clock.heard = now;
+        // How much room the peer has while nothing waits.
+        self.look();
         self.schedule_ping(now, ws);
     }
 
