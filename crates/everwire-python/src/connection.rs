@@ -302,7 +302,7 @@ impl Connection {
     fn pause(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (shard, id) = Self::connected(slf)?;
         slf.get().receiving.hold(slf.py()).is_paused = true;
-        Shard::pause(shard.bind(slf.py()), id, 0)
+        Shard::pause(shard.bind(slf.py()), id)
     }
 
     /// Reads again after `pause()`; messages that came before are handed out first.

@@ -49,10 +49,10 @@ pub fn required<'a>(message: &'a Bound<'_, PyAny>, text: Option<bool>) -> PyResu
 }
 
 /// Makes the Python object of a received message; text was checked to be UTF-8 as it came.
-pub fn incoming(py: Python<'_>, kind: Kind, bytes: &[u8]) -> PyResult<Py<PyAny>> {
+pub fn incoming<'py>(py: Python<'py>, kind: Kind, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     Ok(match kind {
-        Kind::Text => text::decode(py, bytes)?.into_any().unbind(),
-        Kind::Binary => PyBytes::new(py, bytes).into_any().unbind(),
+        Kind::Text => text::decode(py, bytes)?.into_any(),
+        Kind::Binary => PyBytes::new(py, bytes).into_any(),
     })
 }
 
@@ -71,15 +71,15 @@ pub fn joined(py: Python<'_>, mut parts: Vec<Entry>) -> PyResult<Entry> {
     let size = parts.iter().map(|part| part.size).sum();
     let fin = parts.last().is_some_and(|part| part.fin);
     let object = match parts.pop() {
-        Some(only) if parts.is_empty() => only.object,
+        Some(only) if parts.is_empty() => only.object.into_bound(py),
         last => {
             let objects = PyList::new(py, parts.into_iter().chain(last).map(|part| part.object))?;
             let is_text = objects.get_item(0)?.is_instance_of::<PyString>();
             let nothing = if is_text { PyString::new(py, "").into_any() } else { PyBytes::new(py, b"").into_any() };
-            nothing.call_method1(intern!(py, "join"), (objects,))?.unbind()
+            nothing.call_method1(intern!(py, "join"), (objects,))?
         }
     };
-    Ok(Entry { object, size, fin, is_part: true })
+    Ok(Entry::new(object, size, fin, true))
 }
 
 /// The payload of a ping or pong: text or bytes.

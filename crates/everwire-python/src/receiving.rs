@@ -49,6 +49,11 @@ impl Receiving {
 }
 
 impl Connection {
+    /// Memory of the messages that nobody has taken.
+    pub fn waiting(&self, py: Python<'_>) -> usize {
+        self.receiving.hold(py).inbox.memory()
+    }
+
     /// Takes the next thing to receive; `None` if there is nothing yet.
     pub fn take(slf: &Bound<'_, Self>, mode: Mode) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
@@ -179,7 +184,7 @@ impl Connection {
         let is_awaited = receiving.reader.is_some();
         drop(receiving);
         match (pushed, this.place.get()) {
-            (Pushed::Full(bytes), Some((shard, id))) => Shard::pause(shard.bind(py), *id, bytes)?,
+            (Pushed::Full, Some((shard, id))) => Shard::pause(shard.bind(py), *id)?,
             (Pushed::Dropped(entry), _) => drop(entry),
             _ => {}
         }
@@ -200,6 +205,12 @@ impl Connection {
             let Some(object) = Self::take(slf, Mode::Message { decode: None })? else { return Ok(()) };
             callback.call(slf, object)?;
         }
+    }
+
+    /// Drops what waits: the engine closes the connection because memory is short.
+    pub fn drop_waiting(slf: &Bound<'_, Self>) {
+        let waiting = slf.get().receiving.hold(slf.py()).inbox.take_all();
+        drop(waiting);
     }
 
     /// Whoever waits for a message, to be woken: the next `recv()` registers anew.

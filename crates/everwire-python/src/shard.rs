@@ -27,6 +27,7 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 /// A forked child must not touch what its parent serves.
 pub fn on_fork() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    reactor::memory::forked();
 }
 
 /// A number of the calling thread that no other one ever has; asking the standard library costs two atomic operations.
@@ -106,7 +107,6 @@ impl Shard {
         let this = slf.get();
         let has_work = this.with(py, |reactor| {
             reactor.resume(id);
-            reactor.set_queued(id, 0);
             reactor.has_work()
         })?;
         let driver = this.table.hold(py).driver(py, id);
@@ -145,13 +145,10 @@ impl Shard {
     }
 
     /// Stops reading from a connection.
-    pub fn pause(slf: &Bound<'_, Self>, id: Id, queued: usize) -> PyResult<()> {
+    pub fn pause(slf: &Bound<'_, Self>, id: Id) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        this.with(py, |reactor| {
-            reactor.pause(id);
-            reactor.set_queued(id, queued);
-        })?;
+        this.with(py, |reactor| reactor.pause(id))?;
         let driver = this.table.hold(py).driver(py, id);
         match driver {
             Some(driver) => driver.bind(py).call_method0(intern!(py, "pause_reading")).map(drop),

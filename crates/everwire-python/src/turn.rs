@@ -81,7 +81,8 @@ fn turn(slf: &Bound<'_, Shard>) -> PyResult<()> {
         let (events, scratch) = match kept {
             Some(kept) => kept,
             None => {
-                let batch = this.with(py, |reactor| reactor.collect(until))?;
+                let waiting = |id| this.table.hold(py).row(id).map_or(0, |row| row.connection.get().waiting(py));
+                let batch = this.with(py, |reactor| reactor.collect(until, &waiting))?;
                 (batch.events.into(), batch.scratch)
             }
         };
@@ -209,6 +210,12 @@ fn apply(
             }
             Ok(())
         }
+        Event::Shed(id) => {
+            if let Some(connection) = connection_of(slf, id) {
+                Connection::drop_waiting(connection.bind(py));
+            }
+            Ok(())
+        }
         Event::Drained(id) => tell(slf, id, |connection| connection.call_method0(intern!(py, "_on_drained"))),
         Event::Hungry(id) => {
             let driver = slf.get().table.hold(py).driver(py, id);
@@ -250,7 +257,7 @@ fn receive(
     if let Payload::Owned(bytes) = payload {
         slf.get().with(py, |reactor| reactor.give_back(bytes))?;
     }
-    if Connection::push(connection.bind(py), Entry { object, size, fin, is_part: part })? {
+    if Connection::push(connection.bind(py), Entry::new(object, size, fin, part))? {
         wake_later(slf, connection);
     }
     Ok(())
@@ -433,6 +440,7 @@ fn id_of(event: &Event) -> Option<Id> {
         | Event::Fragment(id, _, _, _)
         | Event::Pong(id, _)
         | Event::Closing(id)
+        | Event::Shed(id)
         | Event::Drained(id)
         | Event::Hungry(id)
         | Event::Closed(id, _) => Some(*id),

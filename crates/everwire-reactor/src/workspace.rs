@@ -7,6 +7,7 @@ use everwire_wire::Codec;
 
 use crate::address::Addresses;
 use crate::event::Event;
+use crate::memory::Charge;
 use crate::metrics::Metrics;
 use crate::outbox::Pool;
 use crate::slots::Id;
@@ -25,6 +26,8 @@ pub(crate) struct Workspace {
     pub used: usize,
     /// Bytes of messages of this batch that have their own buffers.
     pub owned: usize,
+    /// What a batch that the driver has holds of them.
+    pub lent: Charge,
     pub events: Vec<Event>,
     pub metrics: Metrics,
     pub pool: Pool,
@@ -33,6 +36,8 @@ pub(crate) struct Workspace {
     pub now: Millis,
     /// Since when nobody is read, because memory is short.
     pub short: Option<Millis>,
+    /// When connections were last closed for it.
+    pub shed: Option<Millis>,
     began: Instant,
     /// Who has something to read, in the order of service.
     pub ready: VecDeque<Id>,
@@ -47,6 +52,7 @@ impl Workspace {
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             used: 0,
             owned: 0,
+            lent: Charge::default(),
             events: Vec::new(),
             metrics: Metrics::default(),
             pool: Pool::default(),
@@ -54,6 +60,7 @@ impl Workspace {
             addresses: Addresses::default(),
             now: 0,
             short: None,
+            shed: None,
             began: Instant::now(),
             ready: VecDeque::new(),
             dirty: VecDeque::new(),

@@ -28,7 +28,7 @@ use everwire_wire::Control;
 use everwire_wire::handshake::{Request, Response};
 
 use crate::event::Cause;
-use crate::memory;
+use crate::memory::Member;
 use crate::outbox::Outbox;
 use crate::settings::Settings;
 use crate::slots::Id;
@@ -69,6 +69,15 @@ pub(crate) enum Head {
     Response(Response),
 }
 
+impl Head {
+    fn len(&self) -> usize {
+        match self {
+            Head::Request(request) => request.as_bytes().len(),
+            Head::Response(response) => response.as_bytes().len(),
+        }
+    }
+}
+
 pub(crate) struct Conn {
     pub phase: Phase,
     pub line: Line,
@@ -86,11 +95,9 @@ pub(crate) struct Conn {
     stash: Vec<u8>,
     /// The newest ping that was not answered, because the peer does not read.
     unanswered: Option<Box<Control>>,
-    /// Bytes of received messages that wait for the application.
-    queued: usize,
-    /// Our share of the process-wide account.
-    held: usize,
-    /// Bytes of output in it.
+    /// What it holds alone, in the process-wide account.
+    memory: Member,
+    /// Bytes of output when that was counted.
     counted: usize,
     pub flags: Flags,
 }
@@ -143,8 +150,7 @@ impl Conn {
             clock: Clock::new(now),
             stash: Vec::new(),
             unanswered: None,
-            queued: 0,
-            held: 0,
+            memory: Member::new(),
             counted: 0,
             flags: Flags { proxy, ..Flags::default() },
         }
@@ -182,18 +188,12 @@ impl Conn {
         !self.is_over() && !self.is_paused() && (self.flags.readable || self.flags.finished || !self.stash.is_empty())
     }
 
-    /// Takes note of how many bytes of received messages wait for the application.
-    pub fn set_queued(&mut self, bytes: usize) {
-        self.queued = bytes;
-        self.account();
+    /// Memory that closing it would free: its own, and what it shares with nobody, or (`in_part`) its part of what it shares.
+    pub fn burden(&self, in_part: bool) -> usize {
+        self.memory.bytes() + self.outbox.as_ref().map_or(0, |outbox| outbox.shared(in_part))
     }
 
-    /// Bytes that this connection holds.
-    pub fn held(&self) -> usize {
-        self.held
-    }
-
-    /// Brings the process-wide account up to date.
+    /// Brings the process-wide account up to date. What is shared with other connections is charged where it was made.
     pub fn account(&mut self) {
         let phase = match &self.phase {
             Phase::Opening(opening) => opening.held(),
@@ -204,13 +204,11 @@ impl Conn {
             Line::Socket(_, Some(tls)) => tls.held(),
             _ => 0,
         };
-        let outbox = self.outbox.as_ref().map_or(0, |outbox| outbox.len());
-        self.counted = outbox;
-        let now = phase + tls + outbox + self.stash.capacity() + self.queued;
-        if now != self.held {
-            memory::update(self.held, now);
-            self.held = now;
-        }
+        let head = self.head.as_ref().map_or(0, Head::len);
+        let body = self.closing.as_ref().map_or(0, |closing| closing.body.capacity());
+        let outbox = self.outbox.as_ref().map_or(0, |outbox| outbox.held());
+        self.counted = self.output_len();
+        self.memory.set(phase + tls + head + body + outbox + self.stash.capacity());
     }
 
     /// Ends the connection now; `cause` is kept only if there was none before.
@@ -230,8 +228,6 @@ impl Conn {
         if let (true, Some(address)) = (self.flags.counted, self.client) {
             ws.addresses.release(address);
         }
-        memory::update(self.held, 0);
-        self.held = 0;
     }
 
     fn wake_for_output(&mut self, id: Id, ws: &mut Workspace) {

@@ -10,7 +10,7 @@ use everwire_wire::{Kind, SendError};
 use super::closing::Then;
 use super::{Conn, Line, Phase};
 use crate::event::{Cause, Event};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Shared};
 use crate::poller::Poller;
 use crate::slots::Id;
 use crate::socket::Socket;
@@ -98,8 +98,8 @@ impl Conn {
     }
 
     /// Queues a message that was encoded once for many connections.
-    pub fn send_shared(&mut self, id: Id, frame: &Arc<[u8]>, ws: &mut Workspace) -> Result<(), Refused> {
-        self.check_room(frame.len())?;
+    pub fn send_shared(&mut self, id: Id, frame: &Arc<Shared>, ws: &mut Workspace) -> Result<(), Refused> {
+        self.check_room(frame.bytes().len())?;
         match &self.phase {
             Phase::Open(wire) if wire.state() != wire::State::Open => return Err(Refused::Wire(SendError::Closing)),
             Phase::Open(wire) if wire.is_mid_send() => return Err(Refused::Wire(SendError::MidMessage)),

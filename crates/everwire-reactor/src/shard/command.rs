@@ -237,13 +237,6 @@ impl Shard {
         self.make_ready(id);
     }
 
-    /// Says how many bytes of received messages wait for the application.
-    pub fn set_queued(&mut self, id: Id, bytes: usize) {
-        if let Some(conn) = self.conns.get_mut(id) {
-            conn.set_queued(bytes);
-        }
-    }
-
     /// Hands messages out in parts as they come, or whole again.
     pub fn set_streaming(&mut self, id: Id, on: bool) {
         if let Some(conn) = self.conns.get_mut(id) {
@@ -326,6 +319,7 @@ impl Shard {
             && !matches!(conn.phase, Phase::Asking)
         {
             conn.head = None;
+            conn.account();
         }
     }
 

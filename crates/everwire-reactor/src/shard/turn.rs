@@ -57,9 +57,10 @@ impl Shard {
         Ok(())
     }
 
-    /// Reads from those who are ready, in turn, until the batch is full, `until` is past or nobody is left.
-    pub fn collect(&mut self, until: Instant) -> Batch {
-        let room = self.relieve();
+    /// Reads from those who are ready, in turn, until the batch is full, `until` is past or nobody is left. `waiting` says how
+    /// much memory the messages of a connection take that the application has not taken; it is asked when memory is short.
+    pub fn collect(&mut self, until: Instant, waiting: &dyn Fn(Id) -> usize) -> Batch {
+        let room = self.relieve(waiting);
         while self.ws.events.len() < BATCH && self.ws.has_room() && memory::held() as u64 <= room {
             // Both each time: a flood of those who are here does not lock out those who come.
             let served = self.serve_next();
@@ -70,6 +71,7 @@ impl Shard {
                 break;
             }
         }
+        self.ws.lent.set(self.ws.owned);
         Batch { events: std::mem::take(&mut self.ws.events), scratch: std::mem::take(&mut self.ws.scratch) }
     }
 
@@ -82,6 +84,7 @@ impl Shard {
         self.ws.scratch = if scratch.len() == SCRATCH { scratch } else { vec![0; SCRATCH].into_boxed_slice() };
         self.ws.used = 0;
         self.ws.owned = 0;
+        self.ws.lent.set(0);
     }
 
     /// Takes back the payload of a large message that was copied: later messages use its memory.
@@ -116,6 +119,7 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.flags.dirty) else { return false };
         if let Line::Outside = conn.line {
             conn.flags.dirty = false;
+            conn.account();
             self.outside.push(id);
             return true;
         }
@@ -234,7 +238,7 @@ impl Shard {
     }
 
     /// Acts on the process-wide memory account; how many bytes may be held for reading to go on.
-    fn relieve(&mut self) -> u64 {
+    fn relieve(&mut self, waiting: &dyn Fn(Id) -> usize) -> u64 {
         let Some(limit) = self.memory_limit() else { return u64::MAX };
         let room = limit / 10 * 9;
         let held = memory::held() as u64;
@@ -247,9 +251,14 @@ impl Shard {
         // Those who hold the most, and may never say the rest, do not keep the others waiting for long. When they are a crowd,
         // whatever is freed is taken at once by the next of them: only real room ends that.
         let is_stuck = self.ws.now >= since + PATIENCE;
-        if is_stuck || pressure == Pressure::Shed {
-            self.ws.short = Some(self.ws.now);
-            self.shed(held - if is_stuck { limit / 2 } else { room });
+        let is_due = self.ws.shed.is_none_or(|last| self.ws.now >= last + SHORT);
+        if is_stuck || (pressure == Pressure::Shed && is_due) {
+            self.ws.shed = Some(self.ws.now);
+            let excess = held - if is_stuck { limit / 2 } else { room };
+            let freed = self.shed(excess, memory::fair_part(limit), is_stuck, waiting);
+            if is_stuck || freed > 0 {
+                self.ws.short = Some(self.ws.now);
+            }
         }
         self.retry_in(SHORT);
         0
@@ -261,21 +270,27 @@ impl Shard {
         listeners.chain(ready).min()
     }
 
-    /// Closes the connections that hold the most, until `excess` bytes will be free.
-    fn shed(&mut self, excess: u64) {
-        let mut holders: Vec<(usize, Id)> = self.conns.iter().map(|(id, conn)| (conn.held(), id)).collect();
-        holders.sort_unstable_by_key(|(held, _)| std::cmp::Reverse(*held));
+    /// Closes the connections that hold the most, and more than `fair`, until `excess` bytes are free; how many are. A message
+    /// that many have still to send is nobody's burden at first: most take it soon, and closing one of them frees nothing. Only
+    /// when nothing else helped (`in_part`) each of them has its part of it.
+    fn shed(&mut self, excess: u64, fair: u64, in_part: bool, waiting: &dyn Fn(Id) -> usize) -> u64 {
+        let burdens = self.conns.iter().map(|(id, conn)| ((conn.burden(in_part) + waiting(id)) as u64, id));
+        let mut holders: Vec<(u64, Id)> = burdens.filter(|(burden, _)| *burden > fair).collect();
+        holders.sort_unstable_by_key(|(burden, _)| std::cmp::Reverse(*burden));
         let mut freed = 0;
-        for (held, id) in holders {
-            if freed >= excess || held == 0 {
+        for (_, id) in holders {
+            if freed >= excess {
                 break;
             }
-            freed += held as u64;
-            if let Some(conn) = self.conns.get_mut(id) {
-                conn.shed(id, &mut self.ws);
-            }
+            let Some(conn) = self.conns.get_mut(id) else { continue };
+            let before = memory::held();
+            conn.shed_for_memory(id, &mut self.ws);
             self.collect_over(id);
+            freed += before.saturating_sub(memory::held()) as u64;
+            // What waits for the application goes when the driver hears of it.
+            freed += waiting(id) as u64;
         }
+        freed
     }
 
     fn retry_in(&mut self, delay: Millis) {
