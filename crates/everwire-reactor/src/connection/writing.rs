@@ -18,6 +18,8 @@ use crate::workspace::Workspace;
 
 /// Payloads from here on are offered to the socket at once, from where they are, when nothing waits before them.
 const AT_ONCE: usize = 64 * 1024;
+/// Bytes of a message that is sent in pieces, because the output limit has no room for the whole: so much of it is copied at a time.
+const PIECE: usize = 256 * 1024;
 /// Plaintext that is encrypted in one go.
 const CHUNK: usize = 64 * 1024;
 
@@ -43,9 +45,21 @@ impl Conn {
         full
     }
 
-    /// Queues one message, or writes it at once if it is large and nothing is in its way.
+    /// Queues one message for somebody who does not wait.
     pub fn send(&mut self, id: Id, kind: Kind, payload: &[u8], ws: &mut Workspace) -> Result<(), Refused> {
         self.check_room(payload.len())?;
+        self.queue(id, kind, payload, ws)
+    }
+
+    /// How many of a payload's `length` bytes may be queued at once by somebody who waits for room before, whatever room there is:
+    /// all, unless they are more than the output limit.
+    pub fn piece(&self, length: usize) -> usize {
+        let output = self.settings.limits.output as usize;
+        if length <= output { length } else { PIECE.min(output) }
+    }
+
+    /// Queues one message, or writes it at once if it is large and nothing is in its way.
+    pub fn queue(&mut self, id: Id, kind: Kind, payload: &[u8], ws: &mut Workspace) -> Result<(), Refused> {
         let Phase::Open(wire) = &mut self.phase else { return Err(Refused::Wire(SendError::Closing)) };
         if payload.len() >= AT_ONCE
             && let Line::Socket(socket, None) = &self.line
@@ -78,7 +92,7 @@ impl Conn {
         Ok(())
     }
 
-    /// Queues one part of a message.
+    /// Queues one part of a message, for somebody who waits for room before each.
     pub fn send_fragment(
         &mut self,
         id: Id,
@@ -87,7 +101,6 @@ impl Conn {
         fin: bool,
         ws: &mut Workspace,
     ) -> Result<(), Refused> {
-        self.check_room(payload.len())?;
         let Phase::Open(wire) = &mut self.phase else { return Err(Refused::Wire(SendError::Closing)) };
         let outbox = self.outbox.get_or_insert_with(|| ws.pool.take());
         let result = outbox.append(1, |out| wire.send_fragment(kind, payload, fin, &mut ws.codec, out));

@@ -169,7 +169,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Queues a message. It leaves at the next flush.
+    /// Queues a message of somebody who does not wait. It leaves at the next flush.
     pub fn send(&mut self, id: Id, kind: Kind, payload: &[u8]) -> Result<(), Refused> {
         match self.conns.get_mut(id) {
             Some(conn) => conn.send(id, kind, payload, &mut self.ws),
@@ -177,7 +177,21 @@ impl Shard {
         }
     }
 
-    /// Queues one part of a message.
+    /// Queues a message of somebody who has waited until output was below the high-water mark: no other limit holds then but
+    /// [`Shard::piece`].
+    pub fn send_waited(&mut self, id: Id, kind: Kind, payload: &[u8]) -> Result<(), Refused> {
+        match self.conns.get_mut(id) {
+            Some(conn) => conn.queue(id, kind, payload, &mut self.ws),
+            None => Err(Refused::Wire(SendError::Closing)),
+        }
+    }
+
+    /// How many of a payload's `length` bytes somebody who waits may queue at once; the rest of it goes in further parts.
+    pub fn piece(&self, id: Id, length: usize) -> usize {
+        self.conns.get(id).map_or(length, |conn| conn.piece(length))
+    }
+
+    /// Queues one part of a message of somebody who waits, before each, until output is below the high-water mark.
     pub fn send_fragment(&mut self, id: Id, kind: Kind, payload: &[u8], fin: bool) -> Result<(), Refused> {
         match self.conns.get_mut(id) {
             Some(conn) => conn.send_fragment(id, kind, payload, fin, &mut self.ws),
