@@ -88,17 +88,17 @@ class TestOutput:
             connection.send_nowait("there is room again")
 
     async def test_it_is_for_what_nobody_waits_for(self, serving):
-        async with serving(limits={"output": 50 * KIB}) as served:
+        async with serving(limits={"output": 100 * KIB}) as served:
             client, connection = await deaf(served)
             with pytest.raises(everwire.LimitExceeded):
-                connection.send_nowait(bytes(51 * KIB))
+                connection.send_nowait(bytes(101 * KIB))
             # What waits is below the mark of send(), though there is no room for this beside it.
             await eventually(lambda: not connection._is_full())
-            await connection.send(bytes(49 * KIB))
+            await connection.send(bytes(99 * KIB))
             sending = asyncio.ensure_future(connection.send(bytes(500 * KIB)))
             await asyncio.sleep(50 * MS)
             assert not sending.done()
-            assert connection.write_buffer_size <= 64 * KIB + 50 * KIB
+            assert connection.write_buffer_size <= 64 * KIB + 100 * KIB
             client.writer.transport.resume_reading()
             payload = 0
             while payload < 500 * KIB:

@@ -4,102 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import selectors
 import socket
 import sys
-import textwrap
-from collections.abc import AsyncIterator
 
-import psutil
 import pytest
-from peer.client import request
-from peer.frames import BINARY, encode
+from peer.frames import BINARY, TEXT, encode
+from peer.resident import serving
 from peer.timing import MS
 
 KIB = 1024
 MIB = 1024 * KIB
-
-PROGRAM = """
-import asyncio, json, socket, sys
-import everwire
-from everwire import _core
-
-
-async def idle(connection):
-    await connection.wait_closed()
-
-
-async def commands():
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    async for line in reader:
-        yield json.loads(line)
-
-
-def say(value):
-    print(json.dumps(value), flush=True)
-
-
-async def main():
-    limits = everwire.Limits(**json.loads(sys.argv[1]))
-    listening = socket.create_server(("127.0.0.1", 0), backlog=1000)
-    # What the system would buffer for each connection is not what this is about.
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
-    async with everwire.serve(idle, sock=listening, limits=limits, ping_interval=None) as server:
-        say(server.sockets[0].getsockname()[1])
-        async for size in commands():
-            if size:
-                everwire.broadcast(server.connections, bytes(size))
-            say([_core.memory_held(), len(server.connections)])
-
-
-asyncio.run(main())
-"""
-
-
-class Process:
-    """A server in a process of its own."""
-
-    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
-        self._process = process
-        self.port = port
-        self._system = psutil.Process(process.pid)
-
-    async def ask(self, broadcast: int = 0) -> tuple[int, int, int]:
-        """What it has charged, what the system says that it has, and how many connections; after a broadcast of so many bytes."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(b"%d\n" % broadcast)
-        held, connections = json.loads(await asyncio.wait_for(self._process.stdout.readline(), 30_000 * MS))
-        return held, self._system.memory_info().rss, connections
-
-    def open(self, receive_buffer: int = 64 * KIB) -> socket.socket:
-        """A client whose handshake is done, and that reads nothing more."""
-        client = socket.socket()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        client.connect(("127.0.0.1", self.port))
-        client.sendall(request())
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += client.recv(1)
-        assert head.startswith(b"HTTP/1.1 101 ")
-        client.setblocking(False)
-        return client
-
-
-@contextlib.asynccontextmanager
-async def serving(limits: dict[str, int]) -> AsyncIterator[Process]:
-    command = [sys.executable, "-c", textwrap.dedent(PROGRAM), json.dumps(limits)]
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
-    assert process.stdout is not None
-    try:
-        yield Process(process, int(await process.stdout.readline()))
-    finally:
-        process.kill()
-        await process.wait()
 
 
 async def test_messages_that_nobody_takes_are_charged_and_the_cap_holds():
@@ -131,7 +46,7 @@ async def test_a_text_is_charged_with_what_its_characters_take(text):
             client.setblocking(True)
             charged, resident, _ = await server.ask()
             for _ in range(70):
-                client.sendall(encode(0x1, text))
+                client.sendall(encode(TEXT, text))
             expected = 70 * sys.getsizeof(text.decode())
             while True:
                 held, now, _ = await server.ask()

@@ -3,7 +3,7 @@
 mod driver;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use driver::{BINARY, Driver, Peer, Seen, frame, settings};
 use everwire_reactor::limits::Limits;
@@ -30,7 +30,7 @@ fn capped(memory: usize) -> Driver {
 fn broadcast(driver: &mut Driver, receivers: &[(Peer, Id)], size: usize) -> Report {
     let (mut frame, mut report) = (Frame::new(Kind::Binary, &vec![7; size]), Report::default());
     for (_, id) in receivers {
-        driver.shard.send_frame(*id, &mut frame, &mut report);
+        driver.shard.send_frame(*id, &mut frame, &mut report, Instant::now());
     }
     report
 }
