@@ -75,7 +75,7 @@ class TestAnySize:
                 sending = asyncio.ensure_future(client.send(message, text=kind))
                 assert await server.recv() == expected
                 await sending
-            with pytest.raises(ValueError, match="utf-8|UTF-8"):
+            with pytest.raises(ValueError, match=r"utf-8|UTF-8"):
                 await client.send(convert(text.encode() + b"\xff"), text=True)
             await client.send("nothing of it was sent")
             assert await server.recv() == "nothing of it was sent"
@@ -150,7 +150,7 @@ class TestSlowReader:
             await eventually(lambda: client._is_mid_message)
             others = ["one", NOISE * 20, ["th", "ree"], "four"]
             sending += [asyncio.ensure_future(client.send(message)) for message in others]
-            with pytest.raises(everwire.UsageError, match="limits.output"):
+            with pytest.raises(everwire.UsageError, match=r"limits\.output"):
                 client.send_nowait("cannot wait")
             with pytest.raises(ExceptionGroup) as raised:
                 everwire.broadcast([client], "cannot wait", raise_exceptions=True)
@@ -187,8 +187,9 @@ class TestCancellation:
             assert client.write_buffer_size <= waiting
             assert client.state is everwire.State.OPEN
             server.resume()
-            await client.send("next")
+            following = asyncio.ensure_future(client.send("next"))
             assert [await server.recv() for _ in range(count + 1)] == [NOISE] * count + ["next"]
+            await following
 
     async def test_cancelled_in_the_middle_it_closes_the_connection_with_1011(self, wire):
         async with wire.pair(serve=WITHOUT_END | {"max_queue": 1}, close_timeout=5000 * MS) as (client, server):
