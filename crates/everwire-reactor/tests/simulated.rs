@@ -189,7 +189,7 @@ fn pongs_that_lie_unread_while_we_are_busy_count() {
     // Nobody has read it when the deadline is looked at.
     simulation.now += 10 * SECOND;
     let now = simulation.now;
-    simulation.shard.expire(|| now, Duration::ZERO, now + Duration::from_millis(1));
+    simulation.shard.expire(|| now, Duration::ZERO, now + SECOND);
     assert!(simulation.shard.is_open(id));
     simulation.turn();
     assert!(simulation.shard.latency(id).is_some());
