@@ -57,9 +57,8 @@ pub fn broadcast<'py>(
         } else {
             held.flush();
         }
-        drop(held);
-        Shard::run_soon(shard)?;
     }
+    Shard::run_soon(shard)?;
     let missed: Vec<Py<Connection>> = {
         let table = this.table.hold(py);
         missed.iter().filter_map(|id| table.connection(py, *id)).collect()

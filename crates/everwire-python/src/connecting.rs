@@ -56,8 +56,9 @@ pub fn connect(
     tls: Option<(&ClientTLS, &str)>,
 ) -> PyResult<()> {
     let (this, py) = (shard.get(), shard.py());
-    this.check(py)?;
+    // Taken over first: it is closed, whatever goes wrong.
     let socket = descriptor::adopt(fd)?;
+    Connection::check_new(connection)?;
     let tls = match tls {
         Some((tls, name)) => {
             let session = reactor::tls::Session::client(&tls.context, name)

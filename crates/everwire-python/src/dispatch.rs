@@ -1,89 +1,113 @@
 //! Events of the reactor, and the call into Python that each becomes.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
-use everwire_reactor::{Batch, Decision, Event, Id, Payload};
+use everwire_reactor::{Event, Id, Payload};
 use everwire_wire::Kind;
-use everwire_wire::handshake::Refusal;
-use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyBytes;
 
 use crate::connection::{Connection, State};
 use crate::ending;
-use crate::errors;
+use crate::flag::While;
 use crate::inbox::{Entry, Marks};
 use crate::message;
 use crate::outside;
+use crate::raised::{both, contain, give_up, tell};
 use crate::shard::Shard;
+use crate::turn::LOOK;
 
-/// Events between two looks at the clock.
-const LOOK: usize = 4;
+/// Applies events in order until the time is up; the rest is kept.
+pub fn dispatch(slf: &Bound<'_, Shard>, until: Instant) -> PyResult<()> {
+    let (this, py) = (slf.get(), slf.py());
+    let applied = {
+        let _dispatching = While::is(&this.is_dispatching, true);
+        apply_until(slf, until)
+    };
+    let used = this.leftover.hold(py).take_used();
+    let recycled = match used {
+        Some(batch) => this.with(py, |reactor| reactor.recycle(batch)),
+        None => Ok(()),
+    };
+    both(py, applied, recycled)
+}
 
-/// Applies events in order until the time is up; keeps the rest.
-pub fn dispatch(
-    slf: &Bound<'_, Shard>,
-    mut events: VecDeque<Event>,
-    scratch: Box<[u8]>,
-    until: Instant,
-) -> PyResult<()> {
-    let py = slf.py();
-    let this = slf.get();
-    let mut result = Ok(());
+fn apply_until(slf: &Bound<'_, Shard>, until: Instant) -> PyResult<()> {
+    let (this, py) = (slf.get(), slf.py());
+    // The connection of the message before: often they come in a row.
+    let mut current: Option<(Id, Py<Connection>)> = None;
     let mut count = 0;
-    let mut current = None;
-    while let Some(event) = events.pop_front() {
-        let id = id_of(&event);
-        if let Err(error) = apply(slf, event, &scratch, &mut current) {
-            if !error.is_instance_of::<PyException>(py) {
-                result = Err(error);
-                break;
+    loop {
+        let next = this.leftover.hold(py).take_event();
+        let Some((event, scratch)) = next else { return Ok(()) };
+        match Data::of(event) {
+            Ok((id, data)) => {
+                if current.as_ref().is_none_or(|(known, _)| *known != id) {
+                    current = connection_of(slf, id).map(|connection| (id, connection));
+                }
+                let entry = current.as_ref().map(|_| data.entry(py, &scratch));
+                this.leftover.hold(py).scratch = Some(scratch);
+                data.give_back(slf)?;
+                if let Some((entry, (_, connection))) = entry.zip(current.as_ref()) {
+                    contain(slf, id, entry.and_then(|entry| Connection::push(connection.bind(py), slf, entry)))?;
+                }
             }
-            report(slf, id, &error)?;
+            Err(event) => {
+                this.leftover.hold(py).scratch = Some(scratch);
+                apply(slf, event)?;
+            }
         }
         count += 1;
         if count % LOOK == 0 && Instant::now() >= until {
-            break;
+            return Ok(());
         }
     }
-    if events.is_empty() {
-        let batch = Batch { events: events.into(), scratch };
-        this.with(py, |reactor| reactor.recycle(batch))?;
-    } else {
-        this.leftover.hold(py).batch = Some((events, scratch));
-    }
-    result
 }
 
-/// Applies one event. `current` is the connection of the message before: often they come in a row.
-fn apply(
-    slf: &Bound<'_, Shard>,
-    event: Event,
-    scratch: &[u8],
-    current: &mut Option<(Id, Py<Connection>)>,
-) -> PyResult<()> {
-    let py = slf.py();
-    if let Event::Message(id, ..) | Event::Fragment(id, ..) = &event
-        && current.as_ref().is_none_or(|(known, _)| known != id)
-    {
-        *current = connection_of(slf, *id).map(|connection| (*id, connection));
+/// What came of a message: all of it, or a part.
+struct Data {
+    kind: Kind,
+    payload: Payload,
+    fin: bool,
+    is_part: bool,
+}
+
+impl Data {
+    /// What an event brought, and to whom; or the event, if it is another one.
+    fn of(event: Event) -> Result<(Id, Self), Event> {
+        match event {
+            Event::Message(id, kind, payload) => Ok((id, Data { kind, payload, fin: true, is_part: false })),
+            Event::Fragment(id, kind, payload, fin) => Ok((id, Data { kind, payload, fin, is_part: true })),
+            other => Err(other),
+        }
     }
+
+    fn entry(&self, py: Python<'_>, scratch: &[u8]) -> PyResult<Entry> {
+        let bytes = match &self.payload {
+            Payload::Scratch(range) => &scratch[range.clone()],
+            Payload::Owned(bytes) => bytes,
+        };
+        let object = message::incoming(py, self.kind, bytes)?;
+        Ok(Entry { object, size: bytes.len(), fin: self.fin, is_part: self.is_part })
+    }
+
+    /// Later messages use the memory of a large one.
+    fn give_back(self, slf: &Bound<'_, Shard>) -> PyResult<()> {
+        match self.payload {
+            Payload::Owned(bytes) => slf.get().with(slf.py(), |reactor| reactor.give_back(bytes)),
+            Payload::Scratch(_) => Ok(()),
+        }
+    }
+}
+
+/// Applies an event that brings no message.
+fn apply(slf: &Bound<'_, Shard>, event: Event) -> PyResult<()> {
+    let py = slf.py();
     match event {
-        Event::Message(_, kind, payload) => receive(slf, current, kind, payload, scratch, true, false),
-        Event::Fragment(_, kind, payload, fin) => receive(slf, current, kind, payload, scratch, fin, true),
-        Event::Opened(id) => {
-            let Some((connection, endpoint)) = introduce(slf, id)? else { return Ok(()) };
-            connection.get().advance(State::Open);
-            endpoint.bind(py).call_method1(intern!(py, "_opened"), (connection,))?;
-            Ok(())
-        }
-        Event::Request(id) => {
-            let Some((connection, endpoint)) = introduce(slf, id)? else { return Ok(()) };
-            endpoint.bind(py).call_method1(intern!(py, "_request"), (connection,))?;
-            Ok(())
-        }
+        Event::Message(..) | Event::Fragment(..) => Ok(()),
+        Event::Opened(id) => begin(slf, id, "_opened"),
+        Event::Request(id) => begin(slf, id, "_request"),
         Event::Failed(id, failure) => ending::fail(slf, id, *failure),
         Event::Closing(id) => {
             if let Some(connection) = connection_of(slf, id) {
@@ -91,45 +115,39 @@ fn apply(
             }
             Ok(())
         }
-        Event::Drained(id) => tell(slf, id, |connection| connection.call_method0(intern!(py, "_on_drained"))),
+        Event::Drained(id) => call(slf, id, |connection| connection.call_method0(intern!(py, "_on_drained"))),
         Event::Hungry(id) => outside::resume_reading(slf, id),
         Event::Pong(id, data) => {
-            tell(slf, id, |connection| connection.call_method1(intern!(py, "_on_pong"), (PyBytes::new(py, &data),)))
+            call(slf, id, |connection| connection.call_method1(intern!(py, "_on_pong"), (PyBytes::new(py, &data),)))
         }
         Event::Closed(id, ending) => ending::close(slf, id, *ending),
-        Event::Starved(listener, error) => {
-            if let Some((endpoint, _)) = listener_of(slf, listener) {
-                endpoint.bind(py).call_method1(intern!(py, "_starved"), (error.to_string(),))?;
+        Event::Starved(listener, error) => match listener_of(slf, listener) {
+            Some((endpoint, _)) => {
+                let told = endpoint.bind(py).call_method1(intern!(py, "_starved"), (error.to_string(),));
+                tell(slf, None, told.map(drop))
             }
-            Ok(())
-        }
+            None => Ok(()),
+        },
     }
 }
 
-fn receive(
-    slf: &Bound<'_, Shard>,
-    connection: &Option<(Id, Py<Connection>)>,
-    kind: Kind,
-    payload: Payload,
-    scratch: &[u8],
-    fin: bool,
-    part: bool,
-) -> PyResult<()> {
+/// Tells an endpoint of a connection that it has to look after from now on. If it does not, nobody else will.
+fn begin(slf: &Bound<'_, Shard>, id: Id, what: &str) -> PyResult<()> {
     let py = slf.py();
-    let Some((_, connection)) = connection else { return Ok(()) };
-    let bytes = match &payload {
-        Payload::Scratch(range) => &scratch[range.clone()],
-        Payload::Owned(bytes) => bytes,
-    };
-    let object = message::incoming(py, kind, bytes)?;
-    let size = bytes.len();
-    if let Payload::Owned(bytes) = payload {
-        slf.get().with(py, |reactor| reactor.give_back(bytes))?;
+    let told = introduce(slf, id).and_then(|introduced| {
+        let Some((connection, endpoint)) = introduced else { return Ok(()) };
+        if what == "_opened" {
+            connection.get().advance(State::Open);
+        }
+        endpoint.bind(py).call_method1(what, (connection,)).map(drop)
+    });
+    match contain(slf, id, told) {
+        Err(error) => {
+            let ended = give_up(slf, id).map(drop);
+            both(py, Err(error), ended)
+        }
+        ok => ok,
     }
-    if Connection::push(connection.bind(py), Entry { object, size, fin, is_part: part })? {
-        wake_later(slf, connection);
-    }
-    Ok(())
 }
 
 /// Has whoever waits for a message of this connection woken when the batch is placed.
@@ -140,7 +158,7 @@ pub fn wake_later(slf: &Bound<'_, Shard>, connection: &Py<Connection>) {
     }
 }
 
-/// The Python object of a connection; a server's is made when it is first needed.
+/// The Python object of a connection, and who is told about it; a server's is made when it is first needed.
 fn introduce(slf: &Bound<'_, Shard>, id: Id) -> PyResult<Option<(Py<Connection>, Py<PyAny>)>> {
     let py = slf.py();
     let this = slf.get();
@@ -163,66 +181,23 @@ fn introduce(slf: &Bound<'_, Shard>, id: Id) -> PyResult<Option<(Py<Connection>,
     Ok(Some((connection, endpoint)))
 }
 
-fn tell<'py>(
+fn call<'py>(
     slf: &Bound<'py, Shard>,
     id: Id,
     call: impl FnOnce(&Bound<'py, Connection>) -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<()> {
-    let py = slf.py();
     match connection_of(slf, id) {
-        Some(connection) => call(connection.bind(py)).map(drop),
+        Some(connection) => contain(slf, id, call(connection.bind(slf.py())).map(drop)),
         None => Ok(()),
     }
 }
 
-/// An error in a handler or callback: the loop is told, the peer gets 1011. An answer to a message behind which the peer closed,
-/// or broke the protocol, is no error of the callback's.
-pub fn report(slf: &Bound<'_, Shard>, id: Option<Id>, error: &PyErr) -> PyResult<()> {
-    let py = slf.py();
-    let this = slf.get();
-    let was_open = match id {
-        Some(id) => this.with(py, |reactor| {
-            let refusal = Refusal::new(500, "internal error");
-            // A handshake that is under way is answered, an open connection closed; there is never both.
-            let answered = reactor.decide(id, Decision::Refuse(&refusal));
-            answered.is_ok() && reactor.close(id, Some((1011, "internal error"))).is_ok()
-        })?,
-        None => false,
-    };
-    if !was_open && errors::is_closed(py, error) {
-        return Ok(());
-    }
-    let connection = id.and_then(|id| connection_of(slf, id));
-    let context = PyDict::new(py);
-    context.set_item("message", "exception in a callback of a WebSocket connection")?;
-    context.set_item("exception", error.value(py))?;
-    context.set_item("connection", connection)?;
-    this.event_loop(py).bind(py).call_method1(intern!(py, "call_exception_handler"), (context,))?;
-    Ok(())
-}
-
-fn connection_of(slf: &Bound<'_, Shard>, id: Id) -> Option<Py<Connection>> {
+/// The Python object of a connection, if there is one.
+pub fn connection_of(slf: &Bound<'_, Shard>, id: Id) -> Option<Py<Connection>> {
     slf.get().table.hold(slf.py()).connection(slf.py(), id)
 }
 
 /// Who is told about the connections of a listener, and how much may wait in each.
 pub fn listener_of(slf: &Bound<'_, Shard>, id: Id) -> Option<(Py<PyAny>, Marks)> {
     slf.get().table.hold(slf.py()).listener(slf.py(), id)
-}
-
-/// The connection that an event is about.
-fn id_of(event: &Event) -> Option<Id> {
-    match event {
-        Event::Starved(..) => None,
-        Event::Request(id)
-        | Event::Opened(id)
-        | Event::Failed(id, _)
-        | Event::Message(id, _, _)
-        | Event::Fragment(id, _, _, _)
-        | Event::Pong(id, _)
-        | Event::Closing(id)
-        | Event::Drained(id)
-        | Event::Hungry(id)
-        | Event::Closed(id, _) => Some(*id),
-    }
 }

@@ -7,7 +7,7 @@
 //! | `listening`, `connecting`, `decision` | its commands: listeners, clients' handshakes, answers to requests |
 //! | `broadcast` | its command for one message to many |
 //! | `outside` | connections whose bytes a driver in Python carries |
-//! | `turn` | the order of a turn |
+//! | `turn` | the order of a turn, and what is left of it |
 //! | `dispatch`, `ending` | events and the calls that they become; the last event of each connection |
 //! | `connection` | `Connection`: messages in and out of one connection |
 //! | `state` | what a connection is doing |
@@ -18,11 +18,13 @@
 //! | `heads` | the two heads of an opening handshake |
 //! | `waiter` | what a task waits on while there is no message |
 //! | `finished` | the coroutine that `send()` returns when nothing has to be waited for |
+//! | `raised` | what Python raised: whose it is, and what becomes of it |
+//! | `flag` | a flag that is raised for a while |
 //! | `guarded` | access under the GIL, to one at a time (`unsafe`: instead of locks) |
 //! | `inbox` | received messages that wait |
 //! | `message` | text and bytes, in both directions |
 //! | `text` | `str` of ASCII (`unsafe`: made without a second look) |
-//! | `context` | calls within a context (`unsafe`: two C functions) |
+//! | `context` | calls within a context (`unsafe`: C functions) |
 //! | `descriptor` | sockets that Python hands over (`unsafe`: ownership) |
 //! | `settings`, `tls` | what a listener or connection is made with |
 //! | `table` | which Python object belongs to which connection |
@@ -40,6 +42,7 @@ mod dispatch;
 mod ending;
 mod errors;
 mod finished;
+mod flag;
 mod guarded;
 mod heads;
 mod inbox;
@@ -47,6 +50,7 @@ mod listening;
 mod message;
 mod outside;
 mod owner;
+mod raised;
 mod receive;
 mod receiving;
 mod schedule;

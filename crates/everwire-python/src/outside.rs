@@ -9,7 +9,9 @@ use pyo3::types::{PyBytes, PyString};
 
 use crate::connecting::Offer;
 use crate::connection::Connection;
+use crate::dispatch::connection_of;
 use crate::errors;
+use crate::raised::{both, tell};
 use crate::settings::Settings;
 use crate::shard::Shard;
 
@@ -34,6 +36,7 @@ pub fn attach_client(
     driven: Driven,
 ) -> PyResult<u64> {
     let py = shard.py();
+    Connection::check_new(connection)?;
     let settings = offer.settings.get();
     let begun = shard.get().with(py, |reactor| {
         let (request, head) = offer.with_key(reactor.nonce());
@@ -52,6 +55,7 @@ pub fn attach_server(
     endpoint: Py<PyAny>,
     driven: Driven,
 ) -> PyResult<u64> {
+    Connection::check_new(connection)?;
     let peer = driven.peer();
     let id = shard.get().with(shard.py(), |reactor| reactor.accept_outside(peer, settings.settings.clone()))?;
     enter(shard, connection, id, settings, endpoint, driven)
@@ -76,7 +80,8 @@ pub fn feed(shard: &Bound<'_, Shard>, id: Id, data: &[u8], last: bool) -> PyResu
     if is_sated {
         pause_reading(shard, id)?;
     }
-    Shard::run(shard)
+    // Not at once: the driver's transport is in the middle of something, and a turn may do anything.
+    Shard::run_soon(shard)
 }
 
 /// A driver takes no output for now, or takes some again.
@@ -97,21 +102,40 @@ pub fn set_blocked(shard: &Bound<'_, Shard>, id: Id, blocked: bool) -> PyResult<
 /// Gives output to the drivers that take some.
 pub fn write(shard: &Bound<'_, Shard>) -> PyResult<()> {
     let (this, py) = (shard.get(), shard.py());
-    for id in this.with(py, |reactor| reactor.take_outside())? {
+    let ready = this.with(py, |reactor| reactor.take_outside())?;
+    this.leftover.hold(py).writes.extend(ready);
+    loop {
+        let next = this.leftover.hold(py).writes.pop_front();
+        let Some(id) = next else { return Ok(()) };
         let driver = {
             let table = this.table.hold(py);
             table.row(id).filter(|row| !row.is_blocked).and_then(|_| table.driver(py, id))
         };
         let Some(driver) = driver else { continue };
         let (bytes, hang_up) = this.with(py, |reactor| reactor.take_output(id))?;
-        if !bytes.is_empty() {
-            driver.bind(py).call_method1(intern!(py, "write"), (PyBytes::new(py, &bytes),))?;
-        }
-        if hang_up {
-            driver.bind(py).call_method0(intern!(py, "write_eof"))?;
-        }
+        contain(shard, id, hand_over(driver.bind(py), &bytes, hang_up))?;
+    }
+}
+
+fn hand_over(driver: &Bound<'_, PyAny>, bytes: &[u8], hang_up: bool) -> PyResult<()> {
+    let py = driver.py();
+    if !bytes.is_empty() {
+        driver.call_method1(intern!(py, "write"), (PyBytes::new(py, bytes),))?;
+    }
+    if hang_up {
+        driver.call_method0(intern!(py, "write_eof"))?;
     }
     Ok(())
+}
+
+/// Deals with what a driver raised. How much of its work it has done nobody knows, so its connection ends.
+fn contain(shard: &Bound<'_, Shard>, id: Id, result: PyResult<()>) -> PyResult<()> {
+    if result.is_ok() {
+        return result;
+    }
+    let connection = connection_of(shard, id);
+    shard.get().with(shard.py(), |reactor| reactor.abort(id))?;
+    both(shard.py(), tell(shard, connection.as_ref(), result), Shard::run_soon(shard))
 }
 
 /// A connection's driver, if it has one, reads nothing for now.
@@ -128,7 +152,7 @@ fn tell_driver(shard: &Bound<'_, Shard>, id: Id, what: &Bound<'_, PyString>) -> 
     let py = shard.py();
     let driver = shard.get().table.hold(py).driver(py, id);
     match driver {
-        Some(driver) => driver.bind(py).call_method0(what).map(drop),
+        Some(driver) => contain(shard, id, driver.bind(py).call_method0(what).map(drop)),
         None => Ok(()),
     }
 }

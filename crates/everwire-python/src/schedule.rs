@@ -11,18 +11,27 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+use crate::context;
 use crate::guarded::Guarded;
+use crate::raised::both;
 use crate::shard::Shard;
+
+/// When it is due, and the loop's handle.
+type Timer = (Instant, Py<PyAny>);
 
 /// What the loop has been asked for.
 pub struct Schedule {
     event_loop: Guarded<Option<Py<PyAny>>>,
     context: Guarded<Option<Py<PyAny>>>,
-    timer: Guarded<Option<(Instant, Py<PyAny>)>>,
+    /// The context in which the loop calls its reader, if it has one and says which.
+    reader: Guarded<Option<Py<PyAny>>>,
+    timer: Guarded<Option<Timer>>,
     /// The loop watches the poller.
     is_watched: AtomicBool,
     /// A turn is on the loop's list.
     is_scheduled: AtomicBool,
+    /// The poller had something to say, and was left to that turn.
+    is_ready: AtomicBool,
 }
 
 impl Schedule {
@@ -31,9 +40,11 @@ impl Schedule {
         Ok(Schedule {
             event_loop: Guarded::new(Some(event_loop.clone().unbind())),
             context: Guarded::new(Some(context.unbind())),
+            reader: Guarded::default(),
             timer: Guarded::default(),
             is_watched: AtomicBool::new(false),
             is_scheduled: AtomicBool::new(false),
+            is_ready: AtomicBool::new(false),
         })
     }
 
@@ -41,43 +52,56 @@ impl Schedule {
         self.event_loop.hold(py).as_ref().map_or_else(|| py.None(), |event_loop| event_loop.clone_ref(py))
     }
 
-    /// How long ago the deadline that is due now was due.
-    pub fn lateness(&self, py: Python<'_>, now: Instant) -> Duration {
-        self.armed(py).map_or(Duration::ZERO, |due| now.saturating_duration_since(due))
+    /// The poller has something to say: whether a turn is on the loop's list that will hear it. A turn for each would make two of
+    /// every one, and the loop's iterations longer and longer.
+    pub fn will_hear(&self) -> bool {
+        let is_scheduled = self.is_scheduled.load(Ordering::Relaxed);
+        self.is_ready.store(is_scheduled, Ordering::Relaxed);
+        is_scheduled
     }
 
-    /// Whether a turn is on the loop's list.
-    pub fn is_scheduled(&self) -> bool {
-        self.is_scheduled.load(Ordering::Relaxed)
-    }
-
-    /// The turn that was on the loop's list runs now.
-    pub fn begun(&self) {
+    /// The turn that was on the loop's list runs now: whether it was left to hear the poller.
+    pub fn begun(&self) -> bool {
         self.is_scheduled.store(false, Ordering::Relaxed);
+        self.is_ready.swap(false, Ordering::Relaxed)
     }
 
-    /// What the timer is set for.
-    pub fn armed(&self, py: Python<'_>) -> Option<Instant> {
-        self.timer.hold(py).as_ref().map(|(at, _)| *at)
+    /// The timer has fired, maybe a little early: loops round. By how long it is late.
+    pub fn fired(&self, py: Python<'_>, now: Instant) -> Duration {
+        let fired = self.timer.hold(py).take();
+        fired.map_or(Duration::ZERO, |(due, _)| now.saturating_duration_since(due))
     }
 
-    /// The timer that was set for `at` has fired, maybe a little early: loops round. One that was set meanwhile stays.
-    pub fn fired(&self, py: Python<'_>, at: Option<Instant>) {
-        let fired = self.timer.hold(py).take_if(|(armed, _)| Some(*armed) == at);
-        drop(fired);
+    /// By how long the timer is late. If it is due, the turn that asks deals with that deadline: the timer has nothing left to say.
+    pub fn lateness(&self, py: Python<'_>, now: Instant) -> PyResult<Duration> {
+        let due = self.timer.hold(py).take_if(|(due, _)| *due <= now);
+        let late = due.as_ref().map_or(Duration::ZERO, |(due, _)| now - *due);
+        cancel(py, due).map(|()| late)
+    }
+
+    /// The context in which the loop calls what it was asked to call soon or later.
+    pub fn context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.context.hold(py).as_ref().map(|context| context.clone_ref(py))
+    }
+
+    /// The context in which the loop calls its reader.
+    pub fn reader_context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.reader.hold(py).as_ref().map(|context| context.clone_ref(py))
     }
 
     pub fn traverse(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.event_loop.visit(visit, |event_loop| visit.call(event_loop))?;
         self.context.visit(visit, |context| visit.call(context))?;
+        self.reader.visit(visit, |context| visit.call(context))?;
         self.timer.visit(visit, |timer| timer.as_ref().map_or(Ok(()), |(_, handle)| visit.call(handle)))
     }
 
     pub fn clear(&self, py: Python<'_>) {
         let event_loop = self.event_loop.hold(py).take();
         let context = self.context.hold(py).take();
+        let reader = self.reader.hold(py).take();
         let timer = self.timer.hold(py).take();
-        drop((event_loop, context, timer));
+        drop((event_loop, context, reader, timer));
     }
 
     /// Calls a method of the loop that takes a context.
@@ -88,50 +112,46 @@ impl Schedule {
         arguments: impl PyCallArgs<'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let options = PyDict::new(py);
-        let context = self.context.hold(py).as_ref().map(|context| context.clone_ref(py));
-        options.set_item(intern!(py, "context"), context)?;
+        options.set_item(intern!(py, "context"), self.context(py))?;
         self.event_loop(py).bind(py).getattr(name)?.call(arguments, Some(&options))
     }
 
-    pub fn cancel_timer(&self, py: Python<'_>) -> PyResult<()> {
+    fn cancel_timer(&self, py: Python<'_>) -> PyResult<()> {
         let timer = self.timer.hold(py).take();
-        match timer {
-            Some((_, handle)) => handle.bind(py).call_method0(intern!(py, "cancel")).map(drop),
-            None => Ok(()),
-        }
+        cancel(py, timer)
     }
 }
 
 impl Shard {
-    /// Runs a turn in the loop's next iteration, unless one is running.
+    /// Runs a turn in the loop's next iteration.
     pub fn run_soon(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let schedule = &slf.get().schedule;
-        if slf.get().is_turning.load(Ordering::Relaxed) || schedule.is_scheduled.swap(true, Ordering::Relaxed) {
+        if schedule.is_scheduled.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let result = schedule.call(py, intern!(py, "call_soon"), (slf.getattr(intern!(py, "_run"))?,));
-        if result.is_err() {
-            schedule.is_scheduled.store(false, Ordering::Relaxed);
-        }
-        result.map(drop)
+        schedule.call(py, intern!(py, "call_soon"), (slf.getattr(intern!(py, "_run"))?,))?;
+        schedule.is_scheduled.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether a turn would find something to do that the poller does not tell.
+    pub fn has_work(&self, py: Python<'_>) -> PyResult<bool> {
+        let has_work = self.with(py, |reactor| reactor.has_work() || reactor.has_output() || reactor.has_outside())?;
+        Ok(has_work || !self.leftover.hold(py).is_empty())
     }
 
     /// Arranges the next turn: at once for work that is left, later for deadlines, never when nothing lives here any more.
     pub fn settle(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let (has_work, is_empty, deadline) = this.with(py, |reactor| {
-            (reactor.has_work() || reactor.has_output(), reactor.is_empty(), reactor.next_deadline())
-        })?;
-        let has_work = has_work || !this.leftover.hold(py).is_empty();
-        if has_work {
-            Self::run_soon(slf)?;
-        } else if is_empty {
+        let (this, py) = (slf.get(), slf.py());
+        let has_work = this.has_work(py)?;
+        let (is_empty, deadline) = this.with(py, |reactor| (reactor.is_empty(), reactor.next_deadline()))?;
+        if !has_work && is_empty {
             return Self::unwatch(slf);
         }
-        Self::watch(slf)?;
-        Self::set_timer(slf, deadline)
+        let scheduled = if has_work { Self::run_soon(slf) } else { Ok(()) };
+        let watched = Self::watch(slf);
+        both(py, scheduled, both(py, watched, Self::set_timer(slf, deadline)))
     }
 
     fn watch(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -141,14 +161,13 @@ impl Shard {
             return Ok(());
         }
         let fd = slf.get().with(py, |reactor| reactor.fd())?;
-        let add_reader = schedule.event_loop(py).bind(py).getattr(intern!(py, "add_reader"))?;
+        let event_loop = schedule.event_loop(py);
+        let add_reader = event_loop.bind(py).getattr(intern!(py, "add_reader"))?;
         let run = slf.getattr(intern!(py, "_on_ready"))?;
-        let context = schedule.context.hold(py).as_ref().map(|context| context.clone_ref(py));
-        match context {
-            Some(context) => context.bind(py).call_method1(intern!(py, "run"), (add_reader, fd, run))?,
-            None => add_reader.call1((fd, run))?,
-        };
+        context::run_aside(None, py, || add_reader.call1((fd, run)))?;
         schedule.is_watched.store(true, Ordering::Relaxed);
+        let before = std::mem::replace(&mut *schedule.reader.hold(py), context_of_reader(event_loop.bind(py), fd));
+        drop(before);
         Ok(())
     }
 
@@ -168,17 +187,31 @@ impl Shard {
         let py = slf.py();
         let schedule = &slf.get().schedule;
         let Some(deadline) = deadline else { return Ok(()) };
-        if schedule.armed(py).is_some_and(|armed| armed <= deadline) {
+        if schedule.timer.hold(py).as_ref().is_some_and(|(due, _)| *due <= deadline) {
             return Ok(());
         }
-        schedule.cancel_timer(py)?;
         let now = Instant::now();
         // A deadline of a connection that is gone may have passed while nothing lived here: nobody was kept waiting by that.
         let deadline = deadline.max(now);
         let delay = deadline - now + Duration::from_millis(1);
         let on_timer = slf.getattr(intern!(py, "_on_timer"))?;
         let handle = schedule.call(py, intern!(py, "call_later"), (delay.as_secs_f64(), on_timer))?;
-        *schedule.timer.hold(py) = Some((deadline, handle.unbind()));
-        Ok(())
+        let before = schedule.timer.hold(py).replace((deadline, handle.unbind()));
+        cancel(py, before)
     }
+}
+
+fn cancel(py: Python<'_>, timer: Option<Timer>) -> PyResult<()> {
+    match timer {
+        Some((_, handle)) => handle.bind(py).call_method0(intern!(py, "cancel")).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// The context in which an event loop calls the reader of a descriptor. asyncio copies one and has no call that tells; other loops
+/// cannot be run from within themselves, for which alone it is needed.
+fn context_of_reader(event_loop: &Bound<'_, PyAny>, fd: i32) -> Option<Py<PyAny>> {
+    let selector = event_loop.getattr("_selector").ok()?;
+    let handles = selector.call_method1("get_key", (fd,)).ok()?.getattr("data").ok()?;
+    Some(handles.get_item(0).ok()?.getattr("_context").ok()?.unbind())
 }

@@ -3,6 +3,7 @@
 //! Here are the object, who may use it, and what of it Python sees. What its methods do is in the files that they name.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use everwire_reactor as reactor;
 use everwire_reactor::Id;
@@ -99,22 +100,27 @@ impl Shard {
         let is_gathering =
             this.is_dispatching.load(Ordering::Relaxed) || (has_more && this.is_turning.load(Ordering::Relaxed));
         let is_first = last != turn && !is_gathering;
+        let mut is_done = false;
         if at_once || is_first {
-            let is_outside = this.with(slf.py(), |reactor| {
+            let (is_outside, has_work) = this.with(slf.py(), |reactor| {
                 reactor.flush_one(id);
-                reactor.has_outside()
+                (reactor.has_outside(), reactor.has_work())
             })?;
             if is_outside {
                 outside::write(slf)?;
             }
+            is_done = this.is_turning.load(Ordering::Relaxed) && !has_work;
         }
-        Self::run_soon(slf)?;
+        // The turn that runs will do it, unless a loop is run from within it.
+        if !is_done {
+            Self::run_soon(slf)?;
+        }
         Ok(turn)
     }
 
     /// Hands a connection's waiting messages to its callback, soon.
     pub fn deliver_soon(slf: &Bound<'_, Self>, connection: Py<Connection>) -> PyResult<()> {
-        slf.get().leftover.hold(slf.py()).deliveries.push(connection);
+        slf.get().leftover.hold(slf.py()).deliveries.push_back(connection);
         Self::run_soon(slf)
     }
 
@@ -268,24 +274,28 @@ impl Shard {
         broadcast::broadcast(slf, connections, data, text)
     }
 
-    /// A turn because the poller has something to say. One that is on the loop's list already will hear it: a turn for each
-    /// would make two of every one, and the loop's iterations longer and longer.
+    /// A turn because the poller has something to say.
     fn _on_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if slf.get().schedule.is_scheduled() { Ok(()) } else { Self::run(slf) }
+        let schedule = &slf.get().schedule;
+        if schedule.will_hear() { Ok(()) } else { Self::run(slf, schedule.reader_context(slf.py()), None) }
     }
 
     /// A turn that was put on the loop's list.
     fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.get().schedule.begun();
-        Self::run(slf)
+        let (schedule, py) = (&slf.get().schedule, slf.py());
+        // What it was for may be done by now: it is on the list also for a loop that is run from within a turn.
+        if schedule.begun() || slf.get().has_work(py)? {
+            Self::run(slf, schedule.context(py), None)
+        } else {
+            Self::settle(slf)
+        }
     }
 
     /// A turn because a deadline has come.
     fn _on_timer(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let armed = slf.get().schedule.armed(slf.py());
-        let result = Self::run(slf);
-        slf.get().schedule.fired(slf.py(), armed);
-        result.and_then(|()| Self::settle(slf))
+        let (schedule, py) = (&slf.get().schedule, slf.py());
+        let late = schedule.fired(py, Instant::now());
+        Self::run(slf, schedule.context(py), Some(late))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
