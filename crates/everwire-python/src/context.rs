@@ -24,26 +24,35 @@ pub fn run<R>(context: &Bound<'_, PyAny>, f: impl FnOnce() -> PyResult<R>) -> Py
     result.and_then(|value| left.map(|()| value))
 }
 
-/// Runs `f` in a new, empty context, and meanwhile outside of `current`, in which the caller is: an event loop that is run from
-/// within `f` can then enter that one again.
+/// Leaves `current`, in which the caller is, for `other`, runs `f` there, and comes back: what is called from within `f` can enter
+/// `current` again. If somebody is in `other` already, `f` runs in a new, empty context.
 ///
 /// # Errors
 /// Those of `f`; `RuntimeError` if `f` leaves another context than it found.
 pub fn run_aside<R>(
-    current: Option<&Bound<'_, PyAny>>,
-    py: Python<'_>,
+    current: &Bound<'_, PyAny>,
+    other: &Bound<'_, PyAny>,
     f: impl FnOnce() -> PyResult<R>,
 ) -> PyResult<R> {
-    let empty = empty(py)?;
-    // Loops that do not call us in a context have nothing to be left.
-    let left = current.filter(|current| exit(current).is_ok());
-    let result = run(&empty, f);
-    let back = left.map_or(Ok(()), enter);
-    result.and_then(|value| back.map(|()| value))
+    // A loop that does not call in a context has none to be left.
+    let was_in = exit(current).is_ok();
+    let new = match enter(other) {
+        Ok(()) => None,
+        Err(_) => Some(empty(current.py())?),
+    };
+    if let Some(new) = &new {
+        enter(new)?;
+    }
+    let result = f();
+    let left = exit(new.as_ref().unwrap_or(other));
+    let back = if was_in { enter(current) } else { Ok(()) };
+    let value = result?;
+    left.and(back).map(|()| value)
 }
 
+/// A new context without variables.
 #[allow(unsafe_code)]
-fn empty(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+pub fn empty(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     // SAFETY: the GIL is held; a new reference or null with an exception set, which is what the function takes.
     unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_New()) }
 }

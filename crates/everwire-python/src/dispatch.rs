@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use everwire_reactor::{Event, Id, Payload};
-use everwire_wire::Kind;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -16,7 +15,7 @@ use crate::message;
 use crate::outside;
 use crate::raised::{both, contain, give_up, tell};
 use crate::shard::Shard;
-use crate::turn::LOOK;
+use crate::turn::{LOOK, Leftover};
 
 /// Applies events in order until the time is up; the rest is kept.
 pub fn dispatch(slf: &Bound<'_, Shard>, until: Instant) -> PyResult<()> {
@@ -39,24 +38,21 @@ fn apply_until(slf: &Bound<'_, Shard>, until: Instant) -> PyResult<()> {
     let mut current: Option<(Id, Py<Connection>)> = None;
     let mut count = 0;
     loop {
-        let next = this.leftover.hold(py).take_event();
-        let Some((event, scratch)) = next else { return Ok(()) };
-        match Data::of(event) {
-            Ok((id, data)) => {
+        let next = this.leftover.hold(py).next(py);
+        match next {
+            None => return Ok(()),
+            Some(Next::Data(id, entry, spent)) => {
+                if let Some(spent) = spent {
+                    this.with(py, |reactor| reactor.give_back(spent))?;
+                }
                 if current.as_ref().is_none_or(|(known, _)| *known != id) {
                     current = connection_of(slf, id).map(|connection| (id, connection));
                 }
-                let entry = current.as_ref().map(|_| data.entry(py, &scratch));
-                this.leftover.hold(py).scratch = Some(scratch);
-                data.give_back(slf)?;
-                if let Some((entry, (_, connection))) = entry.zip(current.as_ref()) {
+                if let Some((_, connection)) = &current {
                     contain(slf, id, entry.and_then(|entry| Connection::push(connection.bind(py), slf, entry)))?;
                 }
             }
-            Err(event) => {
-                this.leftover.hold(py).scratch = Some(scratch);
-                apply(slf, event)?;
-            }
+            Some(Next::Other(event)) => apply(slf, event)?,
         }
         count += 1;
         if count % LOOK == 0 && Instant::now() >= until {
@@ -65,39 +61,34 @@ fn apply_until(slf: &Bound<'_, Shard>, until: Instant) -> PyResult<()> {
     }
 }
 
-/// What came of a message: all of it, or a part.
-struct Data {
-    kind: Kind,
-    payload: Payload,
-    fin: bool,
-    is_part: bool,
+/// What is next to be applied.
+enum Next {
+    /// All of a message, or a part, as a Python object; and the memory that it came in, if that is to be used again.
+    Data(Id, PyResult<Entry>, Option<Vec<u8>>),
+    Other(Event),
 }
 
-impl Data {
-    /// What an event brought, and to whom; or the event, if it is another one.
-    fn of(event: Event) -> Result<(Id, Self), Event> {
-        match event {
-            Event::Message(id, kind, payload) => Ok((id, Data { kind, payload, fin: true, is_part: false })),
-            Event::Fragment(id, kind, payload, fin) => Ok((id, Data { kind, payload, fin, is_part: true })),
-            other => Err(other),
-        }
-    }
-
-    fn entry(&self, py: Python<'_>, scratch: &[u8]) -> PyResult<Entry> {
-        let bytes = match &self.payload {
-            Payload::Scratch(range) => &scratch[range.clone()],
-            Payload::Owned(bytes) => bytes,
+impl Leftover {
+    /// Takes the next event. Making an object of its payload runs no code of Python's: strings and bytes are nothing that the garbage
+    /// collector looks at.
+    fn next(&mut self, py: Python<'_>) -> Option<Next> {
+        let (id, kind, payload, fin, is_part) = match self.events.pop_front()? {
+            Event::Message(id, kind, payload) => (id, kind, payload, true, false),
+            Event::Fragment(id, kind, payload, fin) => (id, kind, payload, fin, true),
+            other => return Some(Next::Other(other)),
         };
-        let object = message::incoming(py, self.kind, bytes)?;
-        Ok(Entry { object, size: bytes.len(), fin: self.fin, is_part: self.is_part })
-    }
-
-    /// Later messages use the memory of a large one.
-    fn give_back(self, slf: &Bound<'_, Shard>) -> PyResult<()> {
-        match self.payload {
-            Payload::Owned(bytes) => slf.get().with(slf.py(), |reactor| reactor.give_back(bytes)),
-            Payload::Scratch(_) => Ok(()),
-        }
+        let bytes = match (&payload, &self.scratch) {
+            (Payload::Scratch(range), Some(scratch)) => &scratch[range.clone()],
+            (Payload::Scratch(_), None) => &[],
+            (Payload::Owned(bytes), _) => bytes,
+        };
+        let size = bytes.len();
+        let entry = message::incoming(py, kind, bytes).map(|object| Entry { object, size, fin, is_part });
+        let spent = match payload {
+            Payload::Owned(bytes) => Some(bytes),
+            Payload::Scratch(_) => None,
+        };
+        Some(Next::Data(id, entry, spent))
     }
 }
 

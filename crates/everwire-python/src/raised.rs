@@ -26,16 +26,23 @@ fn is_contained(py: Python<'_>, error: &PyErr) -> bool {
 ///
 /// # Errors
 /// What belongs to the program.
+#[inline]
 pub fn contain(shard: &Bound<'_, Shard>, id: Id, result: PyResult<()>) -> PyResult<()> {
-    let py = shard.py();
     match result {
-        Err(error) if is_contained(py, &error) => {
-            let connection = connection_of(shard, id);
-            let was_open = give_up(shard, id)?;
-            if !was_open && errors::is_closed(py, &error) { Ok(()) } else { report(shard, connection.as_ref(), &error) }
-        }
-        result => result,
+        Ok(()) => Ok(()),
+        Err(error) => blame(shard, id, error),
     }
+}
+
+#[cold]
+fn blame(shard: &Bound<'_, Shard>, id: Id, error: PyErr) -> PyResult<()> {
+    let py = shard.py();
+    if !is_contained(py, &error) {
+        return Err(error);
+    }
+    let connection = connection_of(shard, id);
+    let was_open = give_up(shard, id)?;
+    if !was_open && errors::is_closed(py, &error) { Ok(()) } else { report(shard, connection.as_ref(), &error) }
 }
 
 /// Ends a connection that nobody looks after: a handshake that is under way is answered, an open connection closed; there is never

@@ -16,35 +16,39 @@ use crate::guarded::Guarded;
 use crate::raised::both;
 use crate::shard::Shard;
 
-/// When it is due, and the loop's handle.
-type Timer = (Instant, Py<PyAny>);
+/// How long a loop that is run from within a turn waits at most for what that turn has left.
+const PROBE: Duration = Duration::from_millis(10);
 
 /// What the loop has been asked for.
 pub struct Schedule {
     event_loop: Guarded<Option<Py<PyAny>>>,
     context: Guarded<Option<Py<PyAny>>>,
-    /// The context in which the loop calls its reader, if it has one and says which.
+    /// The context in which the loop calls its reader, if it can be known.
     reader: Guarded<Option<Py<PyAny>>>,
-    timer: Guarded<Option<Timer>>,
+    /// The empty context of turns.
+    inner: Guarded<Option<Py<PyAny>>>,
+    /// What the timer is set for, and the loop's handle.
+    timer: Guarded<Option<(Instant, Py<PyAny>)>>,
     /// The loop watches the poller.
     is_watched: AtomicBool,
     /// A turn is on the loop's list.
     is_scheduled: AtomicBool,
-    /// The poller had something to say, and was left to that turn.
-    is_ready: AtomicBool,
+    /// The handle of a timer that fires within a turn if the loop is run from there.
+    probe: Guarded<Option<Py<PyAny>>>,
 }
 
 impl Schedule {
     pub fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let context = event_loop.py().import("contextvars")?.getattr("Context")?.call0()?;
+        let py = event_loop.py();
         Ok(Schedule {
             event_loop: Guarded::new(Some(event_loop.clone().unbind())),
-            context: Guarded::new(Some(context.unbind())),
+            context: Guarded::new(Some(context::empty(py)?.unbind())),
+            inner: Guarded::new(Some(context::empty(py)?.unbind())),
             reader: Guarded::default(),
             timer: Guarded::default(),
             is_watched: AtomicBool::new(false),
             is_scheduled: AtomicBool::new(false),
-            is_ready: AtomicBool::new(false),
+            probe: Guarded::default(),
         })
     }
 
@@ -52,18 +56,20 @@ impl Schedule {
         self.event_loop.hold(py).as_ref().map_or_else(|| py.None(), |event_loop| event_loop.clone_ref(py))
     }
 
-    /// The poller has something to say: whether a turn is on the loop's list that will hear it. A turn for each would make two of
-    /// every one, and the loop's iterations longer and longer.
-    pub fn will_hear(&self) -> bool {
-        let is_scheduled = self.is_scheduled.load(Ordering::Relaxed);
-        self.is_ready.store(is_scheduled, Ordering::Relaxed);
-        is_scheduled
+    /// Whether a turn is on the loop's list.
+    pub fn is_scheduled(&self) -> bool {
+        self.is_scheduled.load(Ordering::Relaxed)
     }
 
-    /// The turn that was on the loop's list runs now: whether it was left to hear the poller.
-    pub fn begun(&self) -> bool {
+    /// The turn that was on the loop's list runs now.
+    pub fn begun(&self) {
         self.is_scheduled.store(false, Ordering::Relaxed);
-        self.is_ready.swap(false, Ordering::Relaxed)
+    }
+
+    /// The probe has fired.
+    pub fn probed(&self, py: Python<'_>) {
+        let probe = self.probe.hold(py).take();
+        drop(probe);
     }
 
     /// The timer has fired, maybe a little early: loops round. By how long it is late.
@@ -75,8 +81,8 @@ impl Schedule {
     /// By how long the timer is late. If it is due, the turn that asks deals with that deadline: the timer has nothing left to say.
     pub fn lateness(&self, py: Python<'_>, now: Instant) -> PyResult<Duration> {
         let due = self.timer.hold(py).take_if(|(due, _)| *due <= now);
-        let late = due.as_ref().map_or(Duration::ZERO, |(due, _)| now - *due);
-        cancel(py, due).map(|()| late)
+        let (late, handle) = due.map(|(due, handle)| (now - due, handle)).unzip();
+        cancel(py, handle).map(|()| late.unwrap_or_default())
     }
 
     /// The context in which the loop calls what it was asked to call soon or later.
@@ -89,10 +95,27 @@ impl Schedule {
         self.reader.hold(py).as_ref().map(|context| context.clone_ref(py))
     }
 
+    /// Runs `f` in a context of turns, and meanwhile outside of the one in which the loop has called: when the loop is run from
+    /// within `f`, it calls in that one again.
+    pub fn run_aside<R>(
+        &self,
+        py: Python<'_>,
+        called_in: Option<Py<PyAny>>,
+        f: impl FnOnce() -> PyResult<R>,
+    ) -> PyResult<R> {
+        let inner = self.inner.hold(py).as_ref().map(|context| context.clone_ref(py));
+        match (called_in, inner) {
+            (Some(called_in), Some(inner)) => context::run_aside(called_in.bind(py), inner.bind(py), f),
+            _ => f(),
+        }
+    }
+
     pub fn traverse(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.event_loop.visit(visit, |event_loop| visit.call(event_loop))?;
         self.context.visit(visit, |context| visit.call(context))?;
         self.reader.visit(visit, |context| visit.call(context))?;
+        self.inner.visit(visit, |context| visit.call(context))?;
+        self.probe.visit(visit, |handle| visit.call(handle))?;
         self.timer.visit(visit, |timer| timer.as_ref().map_or(Ok(()), |(_, handle)| visit.call(handle)))
     }
 
@@ -101,7 +124,9 @@ impl Schedule {
         let context = self.context.hold(py).take();
         let reader = self.reader.hold(py).take();
         let timer = self.timer.hold(py).take();
-        drop((event_loop, context, reader, timer));
+        let probe = self.probe.hold(py).take();
+        let inner = self.inner.hold(py).take();
+        drop((event_loop, context, reader, inner, timer, probe));
     }
 
     /// Calls a method of the loop that takes a context.
@@ -116,18 +141,20 @@ impl Schedule {
         self.event_loop(py).bind(py).getattr(name)?.call(arguments, Some(&options))
     }
 
-    fn cancel_timer(&self, py: Python<'_>) -> PyResult<()> {
-        let timer = self.timer.hold(py).take();
-        cancel(py, timer)
+    fn cancel_timers(&self, py: Python<'_>) -> PyResult<()> {
+        let timer = self.timer.hold(py).take().map(|(_, handle)| handle);
+        let probe = self.probe.hold(py).take();
+        both(py, cancel(py, timer), cancel(py, probe))
     }
 }
 
 impl Shard {
-    /// Runs a turn in the loop's next iteration.
+    /// Runs a turn in the loop's next iteration, unless one is running that sees to it.
     pub fn run_soon(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let schedule = &slf.get().schedule;
-        if schedule.is_scheduled.load(Ordering::Relaxed) {
+        let (this, py) = (slf.get(), slf.py());
+        let schedule = &this.schedule;
+        let is_seen_to = this.is_turning.load(Ordering::Relaxed) && !this.is_nested.load(Ordering::Relaxed);
+        if is_seen_to || schedule.is_scheduled() {
             return Ok(());
         }
         schedule.call(py, intern!(py, "call_soon"), (slf.getattr(intern!(py, "_run"))?,))?;
@@ -135,23 +162,33 @@ impl Shard {
         Ok(())
     }
 
-    /// Whether a turn would find something to do that the poller does not tell.
-    pub fn has_work(&self, py: Python<'_>) -> PyResult<bool> {
-        let has_work = self.with(py, |reactor| reactor.has_work() || reactor.has_output() || reactor.has_outside())?;
-        Ok(has_work || !self.leftover.hold(py).is_empty())
-    }
-
     /// Arranges the next turn: at once for work that is left, later for deadlines, never when nothing lives here any more.
     pub fn settle(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (this, py) = (slf.get(), slf.py());
-        let has_work = this.has_work(py)?;
-        let (is_empty, deadline) = this.with(py, |reactor| (reactor.is_empty(), reactor.next_deadline()))?;
+        let (has_work, is_empty, deadline) = this.with(py, |reactor| {
+            let has_work = reactor.has_work() || reactor.has_output() || reactor.has_outside();
+            (has_work, reactor.is_empty(), reactor.next_deadline())
+        })?;
+        let has_work = has_work || !this.leftover.hold(py).is_empty();
         if !has_work && is_empty {
             return Self::unwatch(slf);
         }
         let scheduled = if has_work { Self::run_soon(slf) } else { Ok(()) };
         let watched = Self::watch(slf);
         both(py, scheduled, both(py, watched, Self::set_timer(slf, deadline)))
+    }
+
+    /// Sees to it that a turn is run soon if the loop is run from within the one that begins: it goes on with what this one has
+    /// left. One timer does for all turns until it fires.
+    pub fn set_probe(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let schedule = &slf.get().schedule;
+        if schedule.probe.hold(py).is_none() {
+            let on_probe = slf.getattr(intern!(py, "_on_probe"))?;
+            let handle = schedule.call(py, intern!(py, "call_later"), (PROBE.as_secs_f64(), on_probe))?;
+            *schedule.probe.hold(py) = Some(handle.unbind());
+        }
+        Ok(())
     }
 
     fn watch(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -164,7 +201,7 @@ impl Shard {
         let event_loop = schedule.event_loop(py);
         let add_reader = event_loop.bind(py).getattr(intern!(py, "add_reader"))?;
         let run = slf.getattr(intern!(py, "_on_ready"))?;
-        context::run_aside(None, py, || add_reader.call1((fd, run)))?;
+        context::run(&context::empty(py)?, || add_reader.call1((fd, run)))?;
         schedule.is_watched.store(true, Ordering::Relaxed);
         let before = std::mem::replace(&mut *schedule.reader.hold(py), context_of_reader(event_loop.bind(py), fd));
         drop(before);
@@ -175,7 +212,7 @@ impl Shard {
     fn unwatch(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let schedule = &slf.get().schedule;
-        schedule.cancel_timer(py)?;
+        schedule.cancel_timers(py)?;
         if schedule.is_watched.swap(false, Ordering::Relaxed) {
             let fd = slf.get().with(py, |reactor| reactor.fd())?;
             schedule.event_loop(py).bind(py).call_method1(intern!(py, "remove_reader"), (fd,))?;
@@ -197,13 +234,13 @@ impl Shard {
         let on_timer = slf.getattr(intern!(py, "_on_timer"))?;
         let handle = schedule.call(py, intern!(py, "call_later"), (delay.as_secs_f64(), on_timer))?;
         let before = schedule.timer.hold(py).replace((deadline, handle.unbind()));
-        cancel(py, before)
+        cancel(py, before.map(|(_, handle)| handle))
     }
 }
 
-fn cancel(py: Python<'_>, timer: Option<Timer>) -> PyResult<()> {
-    match timer {
-        Some((_, handle)) => handle.bind(py).call_method0(intern!(py, "cancel")).map(drop),
+fn cancel(py: Python<'_>, handle: Option<Py<PyAny>>) -> PyResult<()> {
+    match handle {
+        Some(handle) => handle.bind(py).call_method0(intern!(py, "cancel")).map(drop),
         None => Ok(()),
     }
 }

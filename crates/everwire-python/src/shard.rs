@@ -35,6 +35,8 @@ pub struct Shard {
     pub(crate) leftover: Guarded<Leftover>,
     pub(crate) schedule: Schedule,
     pub(crate) is_turning: AtomicBool,
+    /// The loop is run from within a turn: that one cannot be waited for.
+    pub(crate) is_nested: AtomicBool,
     /// Callbacks run: what they send leaves when all of the batch have run.
     pub(crate) is_dispatching: AtomicBool,
     /// Changes whenever output that was written at once may be followed by other output at once.
@@ -100,21 +102,16 @@ impl Shard {
         let is_gathering =
             this.is_dispatching.load(Ordering::Relaxed) || (has_more && this.is_turning.load(Ordering::Relaxed));
         let is_first = last != turn && !is_gathering;
-        let mut is_done = false;
         if at_once || is_first {
-            let (is_outside, has_work) = this.with(slf.py(), |reactor| {
+            let is_outside = this.with(slf.py(), |reactor| {
                 reactor.flush_one(id);
-                (reactor.has_outside(), reactor.has_work())
+                reactor.has_outside()
             })?;
             if is_outside {
                 outside::write(slf)?;
             }
-            is_done = this.is_turning.load(Ordering::Relaxed) && !has_work;
         }
-        // The turn that runs will do it, unless a loop is run from within it.
-        if !is_done {
-            Self::run_soon(slf)?;
-        }
+        Self::run_soon(slf)?;
         Ok(turn)
     }
 
@@ -157,6 +154,7 @@ impl Shard {
             leftover: Guarded::default(),
             schedule: Schedule::new(event_loop)?,
             is_turning: AtomicBool::new(false),
+            is_nested: AtomicBool::new(false),
             is_dispatching: AtomicBool::new(false),
             turn: AtomicU64::new(1),
         })
@@ -274,21 +272,18 @@ impl Shard {
         broadcast::broadcast(slf, connections, data, text)
     }
 
-    /// A turn because the poller has something to say.
+    /// A turn because the poller has something to say. One that is on the loop's list already will hear it: a turn for each
+    /// would make two of every one, and the loop's iterations longer and longer.
     fn _on_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
         let schedule = &slf.get().schedule;
-        if schedule.will_hear() { Ok(()) } else { Self::run(slf, schedule.reader_context(slf.py()), None) }
+        if schedule.is_scheduled() { Ok(()) } else { Self::run(slf, schedule.reader_context(slf.py()), None) }
     }
 
     /// A turn that was put on the loop's list.
     fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let (schedule, py) = (&slf.get().schedule, slf.py());
-        // What it was for may be done by now: it is on the list also for a loop that is run from within a turn.
-        if schedule.begun() || slf.get().has_work(py)? {
-            Self::run(slf, schedule.context(py), None)
-        } else {
-            Self::settle(slf)
-        }
+        let schedule = &slf.get().schedule;
+        schedule.begun();
+        Self::run(slf, schedule.context(slf.py()), None)
     }
 
     /// A turn because a deadline has come.
@@ -296,6 +291,13 @@ impl Shard {
         let (schedule, py) = (&slf.get().schedule, slf.py());
         let late = schedule.fired(py, Instant::now());
         Self::run(slf, schedule.context(py), Some(late))
+    }
+
+    /// A turn in the middle of another one, if one lasts: then the loop is run from within it.
+    fn _on_probe(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (this, py) = (slf.get(), slf.py());
+        this.schedule.probed(py);
+        if this.is_turning.load(Ordering::Relaxed) { Self::run(slf, this.schedule.context(py), None) } else { Ok(()) }
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -6,8 +6,9 @@
 //!
 //! Whatever is called may raise anything, and may run the event loop from within (notebooks and nested loops of user interfaces
 //! do): then the shard's next turn runs before this one is over. So what a turn has still to do is never in its own hands, but in
-//! [`Leftover`], from which each thing is taken just before it is done; flags are put back by guards; and while there is something
-//! left a turn is on the loop's list, too. A turn that is left by an error, or that waits for an inner one, thus keeps nothing back.
+//! [`Leftover`], from which each thing is taken just before it is done; and flags are put back by guards. A turn that is left by an
+//! error, or that waits for an inner one, thus keeps nothing back. That the loop is run from within nobody tells: the poller may,
+//! and a timer does, which is always set while turns are run.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -18,7 +19,6 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::connection::Connection;
-use crate::context;
 use crate::dispatch::dispatch;
 use crate::errors;
 use crate::flag::While;
@@ -56,12 +56,6 @@ impl Leftover {
         self.events.is_empty() && self.wakes.is_empty() && self.deliveries.is_empty() && self.writes.is_empty()
     }
 
-    /// The next event, and where its payload lies: to be put back before Python is called.
-    pub fn take_event(&mut self) -> Option<(Event, Box<[u8]>)> {
-        let event = self.events.pop_front()?;
-        Some((event, self.scratch.take().unwrap_or_default()))
-    }
-
     /// The buffers of a batch that is dispatched.
     pub fn take_used(&mut self) -> Option<Batch> {
         let scratch = self.scratch.take_if(|_| self.events.is_empty())?;
@@ -79,9 +73,11 @@ impl Shard {
     pub fn run(slf: &Bound<'_, Self>, context: Option<Py<PyAny>>, late: Option<Duration>) -> PyResult<()> {
         let (this, py) = (slf.get(), slf.py());
         this.check(py)?;
-        let context = context.as_ref().map(|context| context.bind(py));
-        context::run_aside(context, py, || {
+        this.schedule.run_aside(py, context, || {
             let turned = {
+                let is_inner = this.is_turning.load(Ordering::Relaxed);
+                // Until the outermost turn is over.
+                this.is_nested.store(is_inner, Ordering::Relaxed);
                 let _turning = While::is(&this.is_turning, true);
                 this.turn.fetch_add(1, Ordering::Relaxed);
                 turn(slf, late)
@@ -115,6 +111,7 @@ fn turn(slf: &Bound<'_, Shard>, late: Option<Duration>) -> PyResult<()> {
 fn serve(slf: &Bound<'_, Shard>, began: Instant, until: Instant, late: Duration) -> PyResult<()> {
     let py = slf.py();
     let this = slf.get();
+    Shard::set_probe(slf)?;
     if late > LATE {
         tell(slf, None, warn_late(py, late))?;
     }
@@ -142,15 +139,11 @@ fn collect(slf: &Bound<'_, Shard>, until: Instant) -> PyResult<()> {
     if !this.leftover.hold(py).events.is_empty() {
         return Ok(());
     }
-    let (batch, has_work) = this.with(py, |reactor| (reactor.collect(until), reactor.has_work()))?;
-    let has_more = has_work || batch.events.len() > 1;
-    {
-        let mut leftover = this.leftover.hold(py);
-        leftover.events = batch.events.into();
-        leftover.scratch = Some(batch.scratch);
-    }
-    // While Python has the first of them, who runs the loop from there goes on with the rest.
-    if has_more { Shard::run_soon(slf) } else { Ok(()) }
+    let batch = this.with(py, |reactor| reactor.collect(until))?;
+    let mut leftover = this.leftover.hold(py);
+    leftover.events = batch.events.into();
+    leftover.scratch = Some(batch.scratch);
+    Ok(())
 }
 
 /// Wakes the tasks that have something to receive, until the time is up.
