@@ -15,7 +15,7 @@ from peer.loops import LOOPS
 from peer.timing import MS, eventually
 
 import everwire
-from everwire.engine.outside import Outside
+from everwire.engine.ssl_driver import SSLDriver
 
 FATAL = [SystemExit, KeyboardInterrupt]
 KINDS = [*FATAL, asyncio.CancelledError, LookupError]
@@ -189,8 +189,11 @@ class TestTheExceptionHandler:
 
 @pytest.mark.parametrize("kind", FATAL)
 def test_every_failure_of_a_batch_is_told_if_the_exception_handler_ends_the_program_each_time(program, line, kind):
+    told = []
+
     async def main():
         def handle(loop, context):
+            told.append(context["connection"])
             raise kind
 
         def on_message(connection, message):
@@ -208,7 +211,8 @@ def test_every_failure_of_a_batch_is_told_if_the_exception_handler_ends_the_prog
                 assert client.close_code == 1011
 
     program.run(main())
-    assert program.left_by == [kind] * 20
+    assert len(set(told)) == len(told) == 20
+    assert set(program.left_by) == {kind}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -254,8 +258,7 @@ def test_a_connection_whose_beginning_fails_ends_and_others_come(program, wire, 
                 assert await client.recv() == "comes"
 
     program.run(main())
-    if (wire.tls, hook) != ("outside", "create_connection"):  # called by a transport then, and some keep what ends programs
-        assert program.left_by == ([kind] if kind in FATAL else [])
+    assert program.left_by == ([kind] if kind in FATAL else [])
 
 
 @pytest.fixture
@@ -266,53 +269,36 @@ def outside(tls, wire):
     return wire
 
 
-@pytest.mark.parametrize("kind", KINDS)
-class TestADriver:
-    @pytest.mark.parametrize("method", ["write", "pause_reading", "resume_reading"])
-    def test_that_raises_loses_its_own_connection_only(self, program, outside, monkeypatch, kind, method):
-        async def main():
-            limits = everwire.Limits(queue_messages=4, queue_bytes=1000)
-            async with outside.pair(serve={"limits": limits}) as (one, at_one), outside.pair() as (two, at_two):
-                original = getattr(Outside, method)
-                raising = Once(kind, original)
+@pytest.mark.parametrize("kind", [*KINDS, OSError])
+@pytest.mark.parametrize("method", ["unwrap", "wrap", "outgoing"])
+def test_a_driver_that_raises_loses_its_own_connection_only(program, outside, monkeypatch, kind, method):
+    async def main():
+        async with outside.pair() as (one, at_one), outside.pair() as (two, at_two):
+            original = getattr(SSLDriver, method)
+            raising = Once(kind, original)
+            of_one = at_one._ssl_driver()
+            receiving = [asyncio.ensure_future(each.recv()) for each in (one, at_one)]
+            await (await one.ping())
 
-                def call(driver, *arguments):
-                    return (raising if driver is of_one else original)(driver, *arguments)
+            def call(driver, *arguments):
+                return (raising if driver is of_one else original)(driver, *arguments)
 
-                of_one = at_one.transport.get_protocol()
-                monkeypatch.setattr(Outside, method, call)
-                if method == "write":
-                    program.loop.call_soon(at_one.send_nowait, "x")
-                for count in range(40):
-                    one.send_nowait(bytes(10_000))
-                    two.send_nowait(str(count))
-                    at_two.send_nowait(str(count))
-                if method == "resume_reading":
-                    at_one.on_message = lambda connection, message: None
-                await eventually(lambda: raising.has_raised)
-                await one.wait_closed()
-                await at_one.wait_closed()
-                assert at_one.close_code == 1006
-                assert [await two.recv() for _ in range(40)] == [str(count) for count in range(40)]
-                assert [await at_two.recv() for _ in range(40)] == [str(count) for count in range(40)]
-                await goes_on(two, at_two)
+            monkeypatch.setattr(SSLDriver, method, call)
+            program.loop.call_soon(at_one.send_nowait, "x")
+            for count in range(40):
+                two.send_nowait(str(count))
+                at_two.send_nowait(str(count))
+            one.send_nowait(bytes(10_000))
+            await asyncio.wait_for(asyncio.gather(one.wait_closed(), at_one.wait_closed()), 5000 * MS)
+            await asyncio.gather(*receiving, return_exceptions=True)
+            assert raising.has_raised
+            assert at_one.close_code == 1006
+            assert [await two.recv() for _ in range(40)] == [str(count) for count in range(40)]
+            assert [await at_two.recv() for _ in range(40)] == [str(count) for count in range(40)]
+            await goes_on(two, at_two)
 
-        program.run(main())
-        program.check(kind)
-
-    @pytest.mark.parametrize("method", ["write_eof", "finish"])
-    def test_that_raises_at_the_end_hides_the_end_from_nobody(self, program, outside, monkeypatch, kind, method):
-        async def main():
-            raising = Once(kind, getattr(Outside, method))
-            async with outside.pair() as (one, at_one), outside.pair() as (two, at_two):
-                receiving = [asyncio.ensure_future(each.recv()) for each in (one, at_one)]
-                await (await one.ping())
-                monkeypatch.setattr(Outside, method, lambda driver, *arguments: raising(driver, *arguments))
-                one._close(4000, "")
-                await asyncio.wait_for(asyncio.gather(one.wait_closed(), at_one.wait_closed()), 5000 * MS)
-                await asyncio.gather(*receiving, return_exceptions=True)
-                assert raising.has_raised
-                await goes_on(two, at_two)
-
-        program.run(main())
+    program.run(main())
+    if kind is OSError:  # that TLS fails is no news for anybody but the peers
+        assert program.told == program.left_by == []
+    else:
         program.check(kind)

@@ -8,11 +8,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::connection::{Connection, State};
+use crate::driver;
 use crate::ending;
 use crate::flag::While;
 use crate::inbox::{Entry, Marks};
 use crate::message;
-use crate::outside;
 use crate::raised::{both, contain, give_up, tell};
 use crate::shard::Shard;
 use crate::turn::{LOOK, Leftover};
@@ -52,6 +52,7 @@ fn apply_until(slf: &Bound<'_, Shard>, until: Instant) -> PyResult<()> {
                     contain(slf, id, entry.and_then(|entry| Connection::push(connection.bind(py), slf, entry)))?;
                 }
             }
+            Some(Next::Ciphertext(id, ciphertext)) => driver::unwrap(slf, id, ciphertext.into_bound(py))?,
             Some(Next::Other(event)) => apply(slf, event)?,
         }
         count += 1;
@@ -65,6 +66,7 @@ fn apply_until(slf: &Bound<'_, Shard>, until: Instant) -> PyResult<()> {
 enum Next {
     /// All of a message, or a part, as a Python object; and the memory that it came in, if that is to be used again.
     Data(Id, PyResult<Entry>, Option<Vec<u8>>),
+    Ciphertext(Id, Py<PyBytes>),
     Other(Event),
 }
 
@@ -75,13 +77,12 @@ impl Leftover {
         let (id, kind, payload, fin, is_part) = match self.events.pop_front()? {
             Event::Message(id, kind, payload) => (id, kind, payload, true, false),
             Event::Fragment(id, kind, payload, fin) => (id, kind, payload, fin, true),
+            Event::Ciphertext(id, payload) => {
+                return Some(Next::Ciphertext(id, PyBytes::new(py, self.bytes_of(&payload)).unbind()));
+            }
             other => return Some(Next::Other(other)),
         };
-        let bytes = match (&payload, &self.scratch) {
-            (Payload::Scratch(range), Some(scratch)) => &scratch[range.clone()],
-            (Payload::Scratch(_), None) => &[],
-            (Payload::Owned(bytes), _) => bytes,
-        };
+        let bytes = self.bytes_of(&payload);
         let size = bytes.len();
         let entry = message::incoming(py, kind, bytes).map(|object| Entry { object, size, fin, is_part });
         let spent = match payload {
@@ -90,13 +91,21 @@ impl Leftover {
         };
         Some(Next::Data(id, entry, spent))
     }
+
+    fn bytes_of<'a>(&'a self, payload: &'a Payload) -> &'a [u8] {
+        match (payload, &self.scratch) {
+            (Payload::Scratch(range), Some(scratch)) => &scratch[range.clone()],
+            (Payload::Scratch(_), None) => &[],
+            (Payload::Owned(bytes), _) => bytes,
+        }
+    }
 }
 
 /// Applies an event that brings no message.
 fn apply(slf: &Bound<'_, Shard>, event: Event) -> PyResult<()> {
     let py = slf.py();
     match event {
-        Event::Message(..) | Event::Fragment(..) => Ok(()),
+        Event::Message(..) | Event::Fragment(..) | Event::Ciphertext(..) => Ok(()),
         Event::Opened(id) => begin(slf, id, "_opened"),
         Event::Request(id) => begin(slf, id, "_request"),
         Event::Failed(id, failure) => ending::fail(slf, id, *failure),
@@ -107,7 +116,20 @@ fn apply(slf: &Bound<'_, Shard>, event: Event) -> PyResult<()> {
             Ok(())
         }
         Event::Drained(id) => call(slf, id, |connection| connection.call_method0(intern!(py, "_on_drained"))),
-        Event::Hungry(id) => outside::resume_reading(slf, id),
+        Event::Withdrawn(id) => match known(slf, id) {
+            Some((connection, endpoint)) => {
+                let told = endpoint.bind(py).call_method1(intern!(py, "_withdrawn"), (connection,));
+                contain(slf, id, told.map(drop))
+            }
+            None => Ok(()),
+        },
+        Event::Idle(id) => {
+            // Who is slow to take what came has no reason to complain of silence.
+            match connection_of(slf, id) {
+                Some(connection) if connection.get().has_messages(py) => Ok(()),
+                _ => slf.get().with(py, |reactor| reactor.close_idle(id, Instant::now())),
+            }
+        }
         Event::Pong(id, data) => {
             call(slf, id, |connection| connection.call_method1(intern!(py, "_on_pong"), (PyBytes::new(py, &data),)))
         }
@@ -153,12 +175,8 @@ pub fn wake_later(slf: &Bound<'_, Shard>, connection: &Py<Connection>) {
 fn introduce(slf: &Bound<'_, Shard>, id: Id) -> PyResult<Option<(Py<Connection>, Py<PyAny>)>> {
     let py = slf.py();
     let this = slf.get();
-    let known = {
-        let table = this.table.hold(py);
-        table.connection(py, id).zip(table.endpoint(py, id))
-    };
-    if known.is_some() {
-        return Ok(known);
+    if let Some(known) = known(slf, id) {
+        return Ok(Some(known));
     }
     let Some(listener) = this.with(py, |reactor| reactor.listener(id))? else { return Ok(None) };
     let Some((endpoint, marks)) = listener_of(slf, listener) else {
@@ -168,7 +186,7 @@ fn introduce(slf: &Bound<'_, Shard>, id: Id) -> PyResult<Option<(Py<Connection>,
     let connection = endpoint.bind(py).call_method0(intern!(py, "_make"))?.cast_into::<Connection>()?;
     Connection::attach(&connection, slf.clone().unbind(), id, marks)?;
     let connection = connection.unbind();
-    this.table.hold(py).insert(id, connection.clone_ref(py), endpoint.clone_ref(py), None);
+    this.table.hold(py).insert(id, connection.clone_ref(py), endpoint.clone_ref(py));
     Ok(Some((connection, endpoint)))
 }
 
@@ -181,6 +199,13 @@ fn call<'py>(
         Some(connection) => contain(slf, id, call(connection.bind(slf.py())).map(drop)),
         None => Ok(()),
     }
+}
+
+/// The Python object of a connection, and who is told about it, if there are.
+fn known(slf: &Bound<'_, Shard>, id: Id) -> Option<(Py<Connection>, Py<PyAny>)> {
+    let py = slf.py();
+    let table = slf.get().table.hold(py);
+    table.connection(py, id).zip(table.endpoint(py, id))
 }
 
 /// The Python object of a connection, if there is one.

@@ -8,9 +8,8 @@ use pyo3::prelude::*;
 
 use crate::connection::State;
 use crate::dispatch;
-use crate::raised::{both, tell};
+use crate::raised::tell;
 use crate::shard::Shard;
-use crate::table::Row;
 
 /// Why something ended that should have gone on.
 #[pyclass(frozen, get_all, module = "everwire._core")]
@@ -51,7 +50,8 @@ pub struct Failure {
 /// The connection is gone.
 pub fn close(shard: &Bound<'_, Shard>, id: Id, ending: reactor::Ending) -> PyResult<()> {
     let py = shard.py();
-    let row = shard.get().table.hold(py).remove(id);
+    let (row, driver) = shard.get().table.hold(py).remove(id);
+    drop(driver);
     let Some(row) = row else { return Ok(()) };
     let connection = row.connection.bind(py);
     connection.get().advance(State::Closed);
@@ -60,7 +60,6 @@ pub fn close(shard: &Bound<'_, Shard>, id: Id, ending: reactor::Ending) -> PyRes
         connection.get().keep_request(py, Some(request.as_bytes().into()));
     }
     dispatch::wake_later(shard, &row.connection);
-    let finished = finish(shard, &row, ending.cause.is_none());
     let said = |close: Option<Received>| close.map(|close| (close.code, close.reason));
     let ending = Ending {
         received: said(ending.received),
@@ -69,18 +68,17 @@ pub fn close(shard: &Bound<'_, Shard>, id: Id, ending: reactor::Ending) -> PyRes
         cause: ending.cause.map(|cause| Py::new(py, Cause::of(&cause))).transpose()?,
     };
     let told = connection.call_method1(intern!(py, "_on_closed"), (ending,));
-    both(py, finished, tell(shard, Some(&row.connection), told.map(drop)))
+    tell(shard, Some(&row.connection), told.map(drop))
 }
 
 /// The opening handshake failed.
 pub fn fail(shard: &Bound<'_, Shard>, id: Id, failure: reactor::Failure) -> PyResult<()> {
     let py = shard.py();
-    let row = shard.get().table.hold(py).remove(id);
-    let mut finished = Ok(());
+    let (row, driver) = shard.get().table.hold(py).remove(id);
+    drop(driver);
     let (connection, endpoint) = match row {
         Some(row) => {
             row.connection.get().advance(State::Closed);
-            finished = finish(shard, &row, false);
             (Some(row.connection), row.endpoint)
         }
         None => match failure.listener.and_then(|listener| dispatch::listener_of(shard, listener)) {
@@ -94,14 +92,7 @@ pub fn fail(shard: &Bound<'_, Shard>, id: Id, failure: reactor::Failure) -> PyRe
         body: failure.body,
     };
     let told = endpoint.bind(py).call_method1(intern!(py, "_failed"), (&connection, failure));
-    both(py, finished, tell(shard, connection.as_ref(), told.map(drop)))
-}
-
-/// Tells the driver of a connection, if it has one, that it is over.
-fn finish(shard: &Bound<'_, Shard>, row: &Row, is_clean: bool) -> PyResult<()> {
-    let Some(driver) = &row.driver else { return Ok(()) };
-    let finished = driver.bind(shard.py()).call_method1(intern!(shard.py(), "finish"), (is_clean,));
-    tell(shard, Some(&row.connection), finished.map(drop))
+    tell(shard, connection.as_ref(), told.map(drop))
 }
 
 impl Cause {

@@ -6,7 +6,7 @@
 //! | `owner` | who may use a shard: its thread, in its process |
 //! | `listening`, `connecting`, `decision` | its commands: listeners, clients' handshakes, answers to requests |
 //! | `broadcast` | its command for one message to many |
-//! | `outside` | connections whose bytes a driver in Python carries |
+//! | `driver` | TLS that Python does, on sockets of the engine |
 //! | `turn` | the order of a turn, and what is left of it |
 //! | `dispatch`, `ending` | events and the calls that they become; the last event of each connection |
 //! | `connection` | `Connection`: messages in and out of one connection |
@@ -16,6 +16,7 @@
 //! | `receive` | the coroutine that `recv()` returns, and what `async for` asks for one (`unsafe`: type slots) |
 //! | `stop` | the `StopIteration` by which it returns a value (`unsafe`: one for all) |
 //! | `heads` | the two heads of an opening handshake |
+//! | `body` | the body of an answer that a proxy gave |
 //! | `waiter` | what a task waits on while there is no message |
 //! | `finished` | the coroutine that `send()` returns when nothing has to be waited for |
 //! | `raised` | what Python raised: whose it is, and what becomes of it |
@@ -32,6 +33,7 @@
 
 #![deny(unsafe_code)]
 
+mod body;
 mod broadcast;
 mod connecting;
 mod connection;
@@ -39,6 +41,7 @@ mod context;
 mod decision;
 mod descriptor;
 mod dispatch;
+mod driver;
 mod ending;
 mod errors;
 mod finished;
@@ -48,7 +51,6 @@ mod heads;
 mod inbox;
 mod listening;
 mod message;
-mod outside;
 mod owner;
 mod raised;
 mod receive;
@@ -72,6 +74,8 @@ mod _core {
     use pyo3::prelude::*;
     use pyo3::types::PyList;
 
+    #[pymodule_export]
+    use crate::body::Body;
     #[pymodule_export]
     use crate::connecting::Offer;
     #[pymodule_export]

@@ -4,6 +4,8 @@
 //! What is no `Exception` (`SystemExit`, `KeyboardInterrupt`, `CancelledError`) is the program's: it leaves the turn, and what the
 //! turn had still to do is done in the next one.
 
+use std::time::Instant;
+
 use everwire_reactor::{Decision, Id};
 use everwire_wire::handshake::Refusal;
 use pyo3::exceptions::PyException;
@@ -13,7 +15,6 @@ use pyo3::types::PyDict;
 
 use crate::connection::Connection;
 use crate::dispatch::connection_of;
-use crate::errors;
 use crate::shard::Shard;
 
 /// Whether an error belongs to a connection, and not to the program.
@@ -22,7 +23,7 @@ fn is_contained(py: Python<'_>, error: &PyErr) -> bool {
 }
 
 /// Deals with what a handler or callback of a connection raised: the loop is told, the peer gets 1011. An answer to a message
-/// behind which the peer closed, or broke the protocol, is no error of the callback's.
+/// behind which the peer closed, or broke the protocol, is no error of the callback's; that another connection has closed is.
 ///
 /// # Errors
 /// What belongs to the program.
@@ -40,18 +41,25 @@ fn blame(shard: &Bound<'_, Shard>, id: Id, error: PyErr) -> PyResult<()> {
     if !is_contained(py, &error) {
         return Err(error);
     }
-    let connection = connection_of(shard, id);
     let was_open = give_up(shard, id)?;
-    if !was_open && errors::is_closed(py, &error) { Ok(()) } else { report(shard, connection.as_ref(), &error) }
+    let connection = connection_of(shard, id);
+    if !was_open && let Some(connection) = &connection {
+        let is_own = connection.bind(py).call_method1(intern!(py, "_is_own"), (error.value(py),))?;
+        if is_own.is_truthy()? {
+            return Ok(());
+        }
+    }
+    report(shard, connection.as_ref(), &error)
 }
 
 /// Ends a connection that nobody looks after: a handshake that is under way is answered, an open connection closed; there is never
 /// both. Whether it was open.
 pub fn give_up(shard: &Bound<'_, Shard>, id: Id) -> PyResult<bool> {
     shard.get().with(shard.py(), |reactor| {
+        let now = Instant::now();
         let refusal = Refusal::new(500, "internal error");
-        let answered = reactor.decide(id, Decision::Refuse(&refusal));
-        answered.is_ok() && reactor.close(id, Some((1011, "internal error"))).is_ok()
+        let answered = reactor.decide(id, Decision::Refuse(&refusal), now);
+        answered.is_ok() && reactor.close(id, Some((1011, "internal error")), now).is_ok()
     })
 }
 

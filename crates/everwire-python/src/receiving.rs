@@ -1,5 +1,6 @@
 //! The receiving half of a connection: messages that wait, and who takes them, a task or a callback.
 
+use everwire_reactor::Pause;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
@@ -111,7 +112,7 @@ impl Connection {
     /// Enough was taken: the reactor may read again.
     pub fn read_on(slf: &Bound<'_, Self>) -> PyResult<()> {
         match slf.get().place.get() {
-            Some((shard, id)) => Shard::resume(shard.bind(slf.py()), *id),
+            Some((shard, id)) => Shard::resume(shard.bind(slf.py()), *id, Pause::Queue),
             None => Ok(()),
         }
     }
@@ -199,7 +200,7 @@ impl Connection {
             wake_later(shard, slf.as_unbound());
         }
         match (pushed, this.id()) {
-            (Pushed::Full(bytes), Some(id)) => Shard::pause(shard, id, bytes),
+            (Pushed::Full(bytes), Some(id)) => Shard::pause(shard, id, Pause::Queue, bytes),
             (Pushed::Dropped(entry), _) => {
                 drop(entry);
                 Ok(())

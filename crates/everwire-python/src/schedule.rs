@@ -166,7 +166,7 @@ impl Shard {
     pub fn settle(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (this, py) = (slf.get(), slf.py());
         let (has_work, is_empty, deadline) = this.with(py, |reactor| {
-            let has_work = reactor.has_work() || reactor.has_output() || reactor.has_outside();
+            let has_work = reactor.has_work() || reactor.has_output() || reactor.has_due();
             (has_work, reactor.is_empty(), reactor.next_deadline())
         })?;
         let has_work = has_work || !this.leftover.hold(py).is_empty();

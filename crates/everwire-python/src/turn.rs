@@ -14,21 +14,21 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use everwire_reactor::{Batch, Event, Id};
+use everwire_reactor::{Batch, Event};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::connection::Connection;
 use crate::dispatch::dispatch;
+use crate::driver;
 use crate::errors;
 use crate::flag::While;
-use crate::outside;
 use crate::raised::{both, contain, tell};
 use crate::shard::Shard;
 use crate::waiter::Waiter;
 
 /// How long a turn goes on before other work of the event loop has its turn.
-const BUDGET: Duration = Duration::from_millis(1);
+pub const BUDGET: Duration = Duration::from_millis(1);
 /// Messages that waited have this much of it: sockets are read in every turn.
 const DELIVERY: Duration = Duration::from_micros(500);
 /// Events, or messages that waited, between two looks at the clock.
@@ -47,13 +47,11 @@ pub struct Leftover {
     pub wakes: VecDeque<Py<Connection>>,
     /// Connections whose callback is to get the messages that wait.
     pub deliveries: VecDeque<Py<Connection>>,
-    /// Connections whose driver is to get output.
-    pub writes: VecDeque<Id>,
 }
 
 impl Leftover {
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.wakes.is_empty() && self.deliveries.is_empty() && self.writes.is_empty()
+        self.events.is_empty() && self.wakes.is_empty() && self.deliveries.is_empty()
     }
 
     /// The buffers of a batch that is dispatched.
@@ -98,13 +96,13 @@ fn turn(slf: &Bound<'_, Shard>, late: Option<Duration>) -> PyResult<()> {
     };
     let served = serve(slf, began, until, late);
     // Whatever that raised, what is queued leaves, and deadlines are dealt with.
-    let grace = if late > LATE { late.as_millis() as u64 } else { 0 };
+    let grace = if late > LATE { late } else { Duration::ZERO };
     let expired = slf.get().with(py, |reactor| {
-        let now = Instant::now();
-        reactor.expire(now, grace);
-        reactor.flush_until(now.max(until));
+        let until = until.max(Instant::now());
+        reactor.expire(Instant::now, grace, until);
+        reactor.flush_until(Instant::now, until);
     });
-    served.and(expired).and_then(|()| outside::write(slf))
+    served.and(expired).and_then(|()| driver::wrap(slf, until))
 }
 
 /// The part of a turn that calls Python. An error that comes out of it ends it: nothing else is called.
@@ -115,17 +113,17 @@ fn serve(slf: &Bound<'_, Shard>, began: Instant, until: Instant, late: Duration)
     if late > LATE {
         tell(slf, None, warn_late(py, late))?;
     }
-    this.with(py, |reactor| reactor.wait(began))?.map_err(|error| errors::system(&error))?;
+    this.with(py, |reactor| reactor.wait())?.map_err(|error| errors::system(&error))?;
     deliver(slf, began + DELIVERY)?;
     loop {
         collect(slf, until)?;
         dispatch(slf, until)?;
         wake(slf, until)?;
         let has_work = this.with(py, |reactor| {
-            reactor.flush_until(until);
+            reactor.flush_until(Instant::now, until);
             reactor.has_work()
         })?;
-        outside::write(slf)?;
+        driver::wrap(slf, until)?;
         if Instant::now() >= until || (!has_work && this.leftover.hold(py).is_empty()) {
             return Ok(());
         }
@@ -139,7 +137,7 @@ fn collect(slf: &Bound<'_, Shard>, until: Instant) -> PyResult<()> {
     if !this.leftover.hold(py).events.is_empty() {
         return Ok(());
     }
-    let batch = this.with(py, |reactor| reactor.collect(until))?;
+    let batch = this.with(py, |reactor| reactor.collect(Instant::now, until))?;
     let mut leftover = this.leftover.hold(py);
     leftover.events = batch.events.into();
     leftover.scratch = Some(batch.scratch);
