@@ -170,9 +170,7 @@ class TestOwnFactory:
                 (connection,) = server.connections
                 handling = server.handlers[connection]
         ours = [
-            (has_context, task)
-            for name, has_context, task in made
-            if name in ("Server._supervise", "Hooks.decide")
+            (has_context, task) for name, has_context, task in made if name in ("Server._supervise", "Hooks.decide")
         ]
         assert len(ours) == 2
         assert all(has_context for has_context, _ in ours)

@@ -188,7 +188,7 @@ class TestHooks:
             async with wire.connect(behind) as other:
                 await other.recv()
 
-        async with wire.serve(lambda connection: connection.close(), **{}) as behind:
+        async with wire.serve(lambda connection: connection.close()) as behind:
             async with wire.serve(lambda connection: None, **{hook: ask}) as server:
                 with pytest.raises(everwire.HandshakeFailed) as raised:
                     await wire.connect(server)

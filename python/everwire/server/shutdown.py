@@ -1,7 +1,7 @@
 """The orderly end of a server: spread over time, with a bound for everything that is waited for.
 
-All of it happens in callbacks of the event loop, and none in a task. A program that ends cancels every task there is; if one of them
-had to close the server, whoever waits for the server would wait for ever.
+All of it happens in callbacks of the event loop, and none in a task. A program that ends cancels every task there is; if one of
+them had to close the server, whoever waits for the server would wait for ever.
 
 What is waited for, and for how long:
 
