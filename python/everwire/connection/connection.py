@@ -27,7 +27,7 @@ from ..errors import (
     system_error,
 )
 from ..http import Request, Response, parse_response
-from .parts import Parts, is_buffer, send_parts
+from .streaming import MessageStream, is_buffer, send_streaming
 
 __all__ = ["BytesLike", "Connection", "Data", "State"]
 
@@ -166,7 +166,7 @@ class Connection(_core.Connection):
             ConnectionClosed: before or within the message.
             UsageError: another task receives.
         """
-        return Parts(self, decode)
+        return MessageStream(self, decode)
 
     # Sending: send() and send_nowait() are the engine's; what follows is for when they cannot do it at once
 
@@ -176,9 +176,9 @@ class Connection(_core.Connection):
         elif isinstance(message, Mapping):
             raise TypeError("data is a dict-like object: send json.dumps(data), or its keys as a list")
         elif isinstance(message, AsyncIterable):
-            await send_parts(self, message, text)
+            await send_streaming(self, message, text)
         elif isinstance(message, Iterable):
-            await send_parts(self, _each(message), text)
+            await send_streaming(self, _each(message), text)
         else:
             raise TypeError(f"data must be str, bytes, iterable, or async iterable, not {type(message).__name__}")
 

@@ -22,10 +22,10 @@ from ..engine import SSLDriver, server_settings, shard_of
 from ..errors import UsageError
 from ..http import Headers, Origins, Response, accept_key, plain_response
 from ..limits import Limits
-from ..tls import TLS
+from ..tls import TLS, server_tls
 from .hooks import CLOSING, FAILED, Hooks, ProcessRequest, ProcessResponse, SelectSubprotocol
-from .listening import is_loopback, socket_name
 from .shutdown import HANDLER_TIMEOUT, Shutdown
+from .sockets import is_loopback, socket_name
 
 __all__ = ["Handler", "Server", "ServerConnection"]
 
@@ -238,7 +238,7 @@ class Server:
             origins=self._hooks.origins.for_engine,
             subprotocols=self._hooks.subprotocols,
             server_header=self._server_header,
-            tls=self._tls._for_server() if isinstance(self._tls, TLS) else None,
+            tls=server_tls(self._tls) if isinstance(self._tls, TLS) else None,
             has_driver=isinstance(self._tls, ssl_module.SSLContext),
             secure=self._tls is not None,
             loopback=loopback,
@@ -275,7 +275,7 @@ class Server:
         connection._context = context
         return connection
 
-    def make_driver(self) -> SSLDriver:
+    def _make_driver(self) -> SSLDriver:
         """TLS for one connection; only asked for if it is an :class:`ssl.SSLContext` that does it."""
         assert isinstance(self._tls, ssl_module.SSLContext)
         return SSLDriver(self._tls, server_side=True)
@@ -284,7 +284,7 @@ class Server:
         if self._shutdown is not None:
             return self._answer(connection, plain_response(503, CLOSING), None)
         if len(self._deciding) >= self._limits.hooks:
-            return self._answer(connection, self._hooks.too_many(), None)
+            return self._answer(connection, self._hooks.too_many(self._limits.hooks), None)
         try:
             decide = self._hooks.decide(connection, self._shard, self._answer)
             task = self.loop.create_task(decide, context=connection._context)

@@ -231,11 +231,7 @@ impl Shard {
         conn.flags.surplus = surplus;
         // Most clients have said something by now.
         conn.flags.readable = true;
-        if !conn.flags.proxy
-            && let Err(refusal) = conn.admit_address(now, &mut self.ws)
-        {
-            conn.turn_away(&refusal, now, &mut self.ws);
-        }
+        self.admit(place, now);
         self.settle(place);
     }
 
@@ -249,6 +245,16 @@ impl Shard {
             conn.end(Some(Cause::Io(error)));
         }
         id
+    }
+
+    /// Turns away whose address is over its limits, unless a PROXY header has still to name it.
+    pub(super) fn admit(&mut self, id: Id, now: Moment) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && !conn.flags.proxy
+            && let Err(refusal) = conn.admit_address(now, &mut self.ws)
+        {
+            conn.turn_away(&refusal, now, &mut self.ws);
+        }
     }
 
     /// Gives a connection its place in time, and in this turn.

@@ -13,10 +13,10 @@ from ..errors import ConnectionClosed
 if TYPE_CHECKING:
     from .connection import Connection
 
-__all__ = ["Parts", "is_buffer", "send_parts"]
+__all__ = ["MessageStream", "is_buffer", "send_streaming"]
 
 
-class Parts(AsyncIterator[Any]):
+class MessageStream(AsyncIterator[Any]):
     """The parts of the next message, in order; what :meth:`~everwire.Connection.recv_streaming` returns.
 
     Whoever lets go of it before the end drops the rest of the message. A task that is cancelled while it waits may go on later
@@ -31,7 +31,7 @@ class Parts(AsyncIterator[Any]):
         self._is_fresh = True
         self._is_over = False
 
-    def __aiter__(self) -> Parts:
+    def __aiter__(self) -> MessageStream:
         return self
 
     async def __anext__(self) -> str | bytes:
@@ -87,7 +87,7 @@ def _give_up(connection: Connection) -> None:
     connection._skip_parts()
 
 
-async def send_parts(connection: Connection, parts: AsyncIterable[Any], text: bool | None) -> None:
+async def send_streaming(connection: Connection, parts: AsyncIterable[Any], text: bool | None) -> None:
     """Send a message in parts, each at once, while other messages wait.
 
     Raises:
