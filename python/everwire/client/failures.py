@@ -1,0 +1,77 @@
+"""Why there is no connection: one exception for each event, whoever did the TLS, the engine or an :class:`ssl.SSLContext`."""
+
+from __future__ import annotations
+
+import re
+import ssl
+
+from .. import _core
+from ..errors import HandshakeFailed, ProtocolError, system_error
+from ..http import parse_response
+
+__all__ = ["alert_in", "failure", "tls_failure"]
+
+# "the server ended TLS with the alert InternalError: …", as the engine says it.
+_ALERT = re.compile(r"\bwith the alert (\w+)")
+# "[SSL: TLSV1_ALERT_INTERNAL_ERROR] tlsv1 alert internal error (_ssl.c:1020)", as OpenSSL does; of some alerts without "alert".
+_OPENSSL_ALERT = re.compile(r"\b(?:sslv3|tlsv1|tlsv13) (?:alert )?([a-z0-9 ]+?)(?: \(|$)")
+_NOT_TLS = re.compile(
+    r"does not speak TLS|wrong version number|unknown protocol|http request|record layer failure|packet length too long"
+)
+
+
+def failure(told: _core.Failure) -> Exception:
+    """What the engine tells of an opening handshake, as the exception for it."""
+    response = None if told.head is None else parse_response(told.head, told.body)
+    cause = told.cause
+    match cause.kind:
+        case "refused":
+            return HandshakeFailed(f"the server answered {cause.number} instead of 101", response)
+        case "io":
+            return system_error(cause.number, cause.text)
+        case "timeout":
+            return TimeoutError(cause.text)
+        case "eof":
+            hung_up = HandshakeFailed("the server hung up during the opening handshake", response)
+            hung_up.__cause__ = EOFError(cause.text)
+            return hung_up
+        case "tls":
+            is_trust = cause.text.startswith("the server's certificate") or "CERTIFICATE_VERIFY_FAILED" in cause.text
+            return tls_failure((ssl.SSLCertVerificationError if is_trust else ssl.SSLError)(1, cause.text))
+    error = HandshakeFailed(cause.text, response)
+    if cause.kind == "protocol":
+        error.__cause__ = ProtocolError(cause.text)
+    return error
+
+
+def tls_failure(error: ssl.SSLError, whom: str = "the server", proxy: str | None = None) -> HandshakeFailed:
+    """What went wrong in TLS: a :exc:`HandshakeFailed` with that as its cause, and with the peer's alert, if there was one."""
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        failed = HandshakeFailed(f"{whom} hung up during the TLS handshake", proxy=proxy)
+        failed.__cause__ = EOFError(str(error))
+        return failed
+    text, alert = str(error), alert_in(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = getattr(error, "verify_message", "")
+        text = f"{whom}'s certificate is refused: {reason}" if reason else text
+    elif text.startswith("[SSL"):
+        if alert is not None:
+            text = f"{whom} ended TLS with the alert {alert}"
+        elif _NOT_TLS.search(text):
+            text = f"{whom} does not speak TLS ({text})"
+        else:
+            text = f"TLS with {whom} failed: {text}"
+    failed = HandshakeFailed(text, proxy=proxy)
+    failed.alert = alert
+    failed.__cause__ = error
+    return failed
+
+
+def alert_in(error: ssl.SSLError) -> str | None:
+    """The name (RFC 8446 §6) of the alert with which the peer ended TLS, such as ``"internal_error"``; ``None`` if it did not."""
+    text = str(error)
+    if said := _ALERT.search(text):
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", said[1]).lower()
+        return name.replace("recognised", "recognized")
+    said = _OPENSSL_ALERT.search(text)
+    return None if said is None else said[1].replace(" ", "_")
