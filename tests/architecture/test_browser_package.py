@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[2] / "python" / "everwire" / "browser"
 
 FLOORS = (
     {"event", "message", "outcome"},
-    {"address", "closing", "subprotocol", "target"},
+    {"closing", "subprotocol", "target", "url"},
     {"abort", "outgoing"},
     {"link", "readable", "writable"},
     {"session", "websocket"},

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "python" / "everwire"
 CLI = PACKAGE / "cli"
 
 FLOORS = (
-    {"destination", "escaping", "exit", "history", "secret", "sink", "source", "style"},
+    {"endpoint", "escaping", "exit", "history", "secret", "sink", "source", "style"},
     {"ending", "head", "highlight", "input", "notice", "opening", "record", "screen"},
     {"display", "failure", "slash"},
     {"output", "prompt"},

@@ -11,10 +11,10 @@ from typing import Any
 from ..errors import UsageError
 from . import subprotocol
 from .abort import AbortSignal
-from .address import parse
 from .closing import CloseInfo, WebSocketError, checked
 from .outcome import Held
 from .session import OpenInfo, Session
+from .url import normalized
 
 __all__ = ["WebSocketStream"]
 
@@ -56,7 +56,7 @@ class WebSocketStream:
             raise TypeError(f"protocols is a list of str, not a str: use [{protocols!r}]")
         if signal is not None and not isinstance(signal, AbortSignal):
             raise TypeError(f"signal is an AbortSignal, not {type(signal).__name__}: take it from an AbortController")
-        self._url = parse(url).url
+        self._url = normalized(url)
         self._session = Session(self._url, subprotocol.checked(protocols), signal, options)
 
     @property

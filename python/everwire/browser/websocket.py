@@ -13,7 +13,6 @@ from typing import Any, Self
 from ..connection import State
 from ..errors import ConnectionClosed, UsageError
 from . import subprotocol
-from .address import parse
 from .closing import checked
 from .event import CloseEvent, ErrorEvent, Event, MessageEvent
 from .link import Link, Wire
@@ -21,6 +20,7 @@ from .message import File, is_file, payload, size_of
 from .outcome import Outcome
 from .outgoing import extensions_of
 from .target import EventTarget, Handler
+from .url import normalized, origin
 
 __all__ = ["WebSocket"]
 
@@ -86,11 +86,11 @@ class WebSocket(EventTarget):
             raise UsageError(
                 "a WebSocket needs a running event loop: make it in a coroutine, under asyncio.run()"
             ) from None
-        address = parse(url)
+        self._url = normalized(url)
         if isinstance(protocols, Mapping):
             protocols = protocols.get("protocols", ())
         wanted = subprotocol.checked([protocols] if isinstance(protocols, str) else protocols)
-        self._url, self._origin = address.url, address.origin
+        self._origin = origin(self._url)
         self._loop = loop
         self._binary_type = "bytes"
         self._protocol = self._extensions = ""
@@ -102,7 +102,7 @@ class WebSocket(EventTarget):
         self._is_pulled = False
         self._pulls = 0
         self._is_awaited = False
-        self._link = Link(self, address.url, wanted, options, loop)
+        self._link = Link(self, self._url, wanted, options, loop)
         self._ready_state = State.CONNECTING
 
     # What it is

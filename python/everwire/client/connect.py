@@ -22,10 +22,10 @@ from ..http import Headers, HeadersLike, Response, parse_response
 from ..limits import Limits
 from ..tls import TLS
 from .backoff import Pace, backoff, retry_after
+from .dialer import Dialer
 from .racing import ATTEMPT_DELAY
-from .redirects import REDIRECTS, Target
+from .redirects import REDIRECTS, HandshakeRequest
 from .relay import Relay
-from .route import Route
 from .tunnel import Tunnel
 from .verdicts import process_exception
 
@@ -157,15 +157,17 @@ class connect:  # noqa: N801 - used as a function
         if isinstance(subprotocols, str):
             raise UsageError(f"subprotocols must be a list, not a str: use [{subprotocols!r}]")
         self.uri = uri
-        self._target = Target.parse(uri, _headers(origin, additional_headers, user_agent_header), subprotocols or ())
-        secure = self._target.address.secure
+        self._request = HandshakeRequest.parse(
+            uri, _headers(origin, additional_headers, user_agent_header), subprotocols or ()
+        )
+        secure = self._request.url.secure
         if ssl is not None and ssl is not True and not secure:
             raise UsageError("ssl goes with a wss:// URL")
         if ssl is False and secure:
             raise UsageError("a wss:// URL needs TLS: leave ssl out, or use ws://")
         self._tls = ssl if isinstance(ssl, TLS | ssl_module.SSLContext) else _default_tls
         self._server_hostname = server_hostname
-        self._route = Route(
+        self._dialer = Dialer(
             host=host,
             port=port,
             sock=sock,
@@ -183,7 +185,7 @@ class connect:  # noqa: N801 - used as a function
         self._reconnect_delays = reconnect_delays
         self._open_timeout = open_timeout
         self._options = {"limits": limits, "open_timeout": open_timeout, **options}
-        self._settings = self._settings_for(self._target)
+        self._settings = self._settings_for(self._request)
         self._logger = logger or logging.getLogger("everwire.client")
         self._create_connection = create_connection or ClientConnection
         self.connection: ClientConnection | None = None
@@ -242,30 +244,32 @@ class connect:  # noqa: N801 - used as a function
     async def _open(self) -> ClientConnection:
         try:
             async with asyncio.timeout(self._open_timeout):
-                return await self._follow(self._target)
+                return await self._follow(self._request)
         except TimeoutError as error:
             raise TimeoutError("timed out during opening handshake") from error
 
-    async def _follow(self, target: Target) -> ClientConnection:
+    async def _follow(self, request: HandshakeRequest) -> ClientConnection:
         left = self._max_redirects
         while True:
             try:
                 # Files that cannot be used are told before anything is sent.
-                tls = self._tls._for_client() if target.address.secure and isinstance(self._tls, TLS) else None
-                return await self._handshake(target, await self._route.open(target.address), tls)
+                tls = self._tls._for_client() if request.url.secure and isinstance(self._tls, TLS) else None
+                return await self._handshake(request, await self._dialer.dial(request.url), tls)
             except HandshakeFailed as refused:
-                further = target.follow(refused, self._route.tied_to) if self._max_redirects else None
+                further = request.follow(refused, self._dialer.tied_to) if self._max_redirects else None
                 if further is None:
                     raise
                 if left == 0:
                     raise HandshakeFailed(f"more than {self._max_redirects} redirects", refused.response) from refused
-                if self._route.sock is not None:
+                if self._dialer.sock is not None:
                     raise UsageError(f"cannot follow redirect to {further.uri} with a preexisting socket") from refused
-                target, left = further, left - 1
+                request, left = further, left - 1
 
-    async def _handshake(self, target: Target, tunnel: Tunnel, tls: _core.ClientTLS | None) -> ClientConnection:
+    async def _handshake(
+        self, request: HandshakeRequest, tunnel: Tunnel, tls: _core.ClientTLS | None
+    ) -> ClientConnection:
         loop = asyncio.get_running_loop()
-        sock, relay, address = tunnel.sock, tunnel.relay, target.address
+        sock, relay, url = tunnel.sock, tunnel.relay, request.url
         connection: ClientConnection | None = None
         try:
             connection = self._create_connection(self._logger)
@@ -273,11 +277,11 @@ class connect:  # noqa: N801 - used as a function
             connection._relay = relay
             connection._opening = loop.create_future()
             shard = shard_of(loop)
-            name = self._server_hostname or address.name
-            is_same = target.subprotocols == self._target.subprotocols
-            settings = self._settings if is_same else self._settings_for(target)
-            offer = _core.Offer(settings, address.authority, address.target, target.fields)
-            if address.secure and isinstance(self._tls, ssl_module.SSLContext):
+            name = self._server_hostname or url.name
+            is_same = request.subprotocols == self._request.subprotocols
+            settings = self._settings if is_same else self._settings_for(request)
+            offer = _core.Offer(settings, url.authority, url.target, request.fields)
+            if url.secure and isinstance(self._tls, ssl_module.SSLContext):
                 attach = functools.partial(_attach, shard, connection, offer)
                 await start_tls(sock, Outside(shard, attach), self._tls, name)
             else:
@@ -293,8 +297,8 @@ class connect:  # noqa: N801 - used as a function
             raise
         return connection
 
-    def _settings_for(self, target: Target) -> _core.Settings:
-        return client_settings(self._options, subprotocols=list(target.subprotocols))
+    def _settings_for(self, request: HandshakeRequest) -> _core.Settings:
+        return client_settings(self._options, subprotocols=list(request.subprotocols))
 
 
 def unix_connect(path: str | None = None, uri: str | None = None, **options: Any) -> connect:

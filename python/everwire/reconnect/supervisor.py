@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from ..client import ClientConnection, Pace, Verdict, process_exception, retry_after, verdict
 from ..close import Close
 from ..errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, UsageError
-from .destination import Destination
+from .connector import Connector
 from .status import LinkState, LinkStatus, Standing
 
 __all__ = ["OnOpen", "ProcessException", "Supervisor"]
@@ -60,7 +60,7 @@ class Supervisor:
 
     Args:
         owner: whose link it is.
-        destination: where it leads.
+        connector: makes a connection.
         pace: how long to wait.
         process_exception: tells whether an error is final.
         on_open: is called with each new connection.
@@ -75,7 +75,7 @@ class Supervisor:
     def __init__(
         self,
         owner: Owner,
-        destination: Destination,
+        connector: Connector,
         pace: Pace,
         process_exception: ProcessException,
         on_open: OnOpen | None,
@@ -83,7 +83,7 @@ class Supervisor:
         logger: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self._owner = owner
-        self._destination = destination
+        self._connector = connector
         self._pace = pace
         self._process_exception = process_exception
         self._on_open = on_open
@@ -206,7 +206,7 @@ class Supervisor:
         deadline = asyncio.timeout(self._open_timeout)
         try:
             async with deadline:
-                self._current = connection = await self._destination.connect()
+                self._current = connection = await self._connector.connect()
                 if self._on_open is not None:
                     answer = self._on_open(connection)
                     if inspect.isawaitable(answer):
@@ -293,7 +293,7 @@ class Supervisor:
                 final.__cause__ = error
             return final
         by_default = self._process_exception is process_exception
-        brings_another = self._destination.is_dynamic or self._on_open is not None
+        brings_another = self._connector.is_dynamic or self._on_open is not None
         if judgement is Verdict.TOKEN and by_default and not brings_another:
             return error  # the same token would be refused again
         delay = self._pace.delay(

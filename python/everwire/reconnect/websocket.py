@@ -16,7 +16,7 @@ from ..connection import BytesLike, Data
 from ..errors import ConnectionClosed, ConnectionClosedOK, LimitExceeded, UsageError
 from ..http import HeadersLike
 from .backlog import Backlog, Overflow
-from .destination import Asked, Destination
+from .connector import Connector, ValueOrFunction
 from .status import LinkState, LinkStatus
 from .supervisor import OnOpen, ProcessException, Supervisor
 
@@ -64,11 +64,11 @@ class ReconnectingWebSocket:
 
     def __init__(
         self,
-        uri: Asked[str],
+        uri: ValueOrFunction[str],
         *,
-        additional_headers: Asked[HeadersLike | None] = None,
-        subprotocols: Asked[Sequence[str] | None] = None,
-        token: Asked[str | None] = None,
+        additional_headers: ValueOrFunction[HeadersLike | None] = None,
+        subprotocols: ValueOrFunction[Sequence[str] | None] = None,
+        token: ValueOrFunction[str | None] = None,
         on_open: OnOpen | None = None,
         on_state: Callable[[LinkStatus], object] | None = None,
         on_drop: Callable[[Data, Exception], object] | None = None,
@@ -87,10 +87,10 @@ class ReconnectingWebSocket:
             if inspect.iscoroutinefunction(callback):
                 raise UsageError(f"{name} must be a plain function: nobody would await it; or watch states() in a task")
         options |= {"open_timeout": open_timeout, "logger": logger}
-        destination = Destination(uri, additional_headers, subprotocols, token, options)
+        connector = Connector(uri, additional_headers, subprotocols, token, options)
         logger = logger or logging.getLogger("everwire.client")
         self._supervisor = Supervisor(
-            self, destination, Pace(reconnect_delays), process_exception, on_open, open_timeout, logger
+            self, connector, Pace(reconnect_delays), process_exception, on_open, open_timeout, logger
         )
         self._on_state, self._on_drop = on_state, on_drop
         self._backlog = Backlog(queue_messages, queue_bytes, overflow, self._dropped)

@@ -123,7 +123,7 @@ class connect(core.connect):  # noqa: N801 - used as a function
         def __aiter__(self) -> AsyncIterator[ClientConnection]: ...
 
     async def _open(self) -> core.ClientConnection:
-        if self._route.proxy is True and not self._route.is_given:
+        if self._dialer.proxy is True and not self._dialer.is_given:
             of_the_environment = get_proxy(parse_uri(self.uri))
             if of_the_environment is not None:
                 parse_proxy(of_the_environment)
