@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from ..client import ClientConnection, connect
 from ..connection import State
 from ..errors import ConnectionClosed, HandshakeFailed, UsageError
+from ..http import hidden_subprotocols
 from ..limits import Limits
 from .outgoing import Outgoing
 
@@ -127,7 +128,8 @@ class Link:
                 # A server may ignore the wish as far as RFC 6455 is concerned; browsers insist.
                 wire.abort()
                 raise HandshakeFailed(
-                    f"the server agreed to none of the subprotocols {', '.join(protocols)}", wire.response
+                    f"the server agreed to none of the subprotocols {', '.join(hidden_subprotocols(protocols))}",
+                    wire.response,
                 )
         except Exception as error:
             owner = self._owner()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import ssl
+import traceback
 
 from .. import _core
 from ..errors import HandshakeFailed, ProtocolError, system_error
-from ..http import parse_response
+from ..http import hidden_text, parse_response
 
-__all__ = ["alert_in", "failure", "tls_failure"]
+__all__ = ["alert_in", "in_a_line", "opening_failure", "tls_failure"]
 
 # "the server ended TLS with the alert InternalError: …", as the engine says it.
 _ALERT = re.compile(r"\bwith the alert (\w+)")
@@ -20,7 +21,7 @@ _NOT_TLS = re.compile(
 )
 
 
-def failure(told: _core.Failure) -> Exception:
+def opening_failure(told: _core.Failure) -> Exception:
     """What the engine tells of an opening handshake, as the exception for it."""
     response = None if told.head is None else parse_response(told.head, told.body)
     cause = told.cause
@@ -44,12 +45,19 @@ def failure(told: _core.Failure) -> Exception:
     return error
 
 
-def tls_failure(error: ssl.SSLError, whom: str = "the server", proxy: str | None = None) -> HandshakeFailed:
-    """What went wrong in TLS: a :exc:`HandshakeFailed` with that as its cause, and with the peer's alert, if there was one."""
-    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        failed = HandshakeFailed(f"{whom} hung up during the TLS handshake", proxy=proxy)
+def tls_failure(error: OSError, whom: str = "the server", proxy: str | None = None) -> Exception:
+    """What went wrong in TLS: a :exc:`HandshakeFailed` with that as its cause, and with the peer's alert, if there was one.
+
+    An error of the system stays what it is.
+    """
+    # asyncio says in this way, without a number of the system, that the peer hung up.
+    has_ended = isinstance(error, ConnectionResetError) and error.errno is None
+    if proxy is None and (has_ended or isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)):
+        failed = HandshakeFailed(f"{whom} hung up during the opening handshake")
         failed.__cause__ = EOFError(str(error))
         return failed
+    if not isinstance(error, ssl.SSLError):
+        return error
     text, alert = str(error), alert_in(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = getattr(error, "verify_message", "")
@@ -75,3 +83,8 @@ def alert_in(error: ssl.SSLError) -> str | None:
         return name.replace("recognised", "recognized")
     said = _OPENSSL_ALERT.search(text)
     return None if said is None else said[1].replace(" ", "_")
+
+
+def in_a_line(error: Exception) -> str:
+    """An error for the log: its kind and its text, which may be somebody else's, without the secrets in it."""
+    return hidden_text(traceback.format_exception_only(error)[0].strip())

@@ -12,7 +12,15 @@ from ..close import Close
 from ..errors import ConnectionClosed, EverwireError, HandshakeFailed
 from .failures import alert_in
 
-__all__ = ["CLOSE_VERDICTS", "FAMILY_VERDICTS", "LASTING_ALERTS", "Verdict", "process_exception", "verdict"]
+__all__ = [
+    "CLOSE_VERDICTS",
+    "FAMILY_VERDICTS",
+    "LASTING_ALERTS",
+    "Verdict",
+    "note_worked_before",
+    "process_exception",
+    "verdict",
+]
 
 
 class Verdict(enum.Enum):
@@ -120,6 +128,11 @@ def process_exception(error: Exception) -> Exception | None:
     can look at the cases that it knows better about, and leave the others to this one.
     """
     return error if verdict(error) is Verdict.STOP else None
+
+
+def note_worked_before(error: Exception, worked_before: bool) -> None:
+    """Write down what :func:`verdict` has to know besides the error, which may be of any kind."""
+    error.worked_before = worked_before  # type: ignore[attr-defined]
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -1,4 +1,4 @@
-"""What no text shows: credentials in URLs, in fields, among subprotocols. Whatever puts one of those into a text asks here first."""
+"""What no text shows: credentials in URLs, in fields, among subprotocols. Whoever puts one of those into a text asks here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import re
 import urllib.parse
 from collections.abc import Iterator, Sequence
 
-__all__ = ["MASK", "hidden_field", "hidden_subprotocols", "hidden_text", "hidden_url", "is_telling", "secrets_among"]
+__all__ = [
+    "MASK",
+    "hidden_choice",
+    "hidden_field",
+    "hidden_subprotocols",
+    "hidden_text",
+    "hidden_url",
+    "is_telling",
+    "secrets_among",
+]
 
 MASK = "***"
 """What stands in place of a secret."""
@@ -68,6 +77,12 @@ def hidden_subprotocols(names: Sequence[str]) -> list[str]:
         MASK if is_secret and _ANNOUNCEMENT.fullmatch(name) is None else name
         for name, is_secret in zip(names, secrets_among(names), strict=True)
     ]
+
+
+def hidden_choice(chosen: str, offered: Sequence[str]) -> str:
+    """The one of the offered subprotocols that a server chose: some repeat the token, which alone does not look like one."""
+    hidden = dict(zip(offered, hidden_subprotocols(offered), strict=True))
+    return hidden.get(chosen) or hidden_subprotocols([chosen])[0]
 
 
 def secrets_among(subprotocols: Sequence[str]) -> Iterator[bool]:

@@ -19,10 +19,10 @@ from ..close import objection
 from ..connection import Connection, State
 from ..engine import Outside, server_settings, shard_of
 from ..errors import ConnectionClosed, UsageError
-from ..http import Headers, Origins, Response, accept_key, plain_response
+from ..http import Headers, Origins, Response, accept_key, is_loopback, plain_response
 from ..tls import TLS
 from .hooks import CLOSING, FAILED, Hooks, ProcessRequest, ProcessResponse, SelectSubprotocol
-from .listening import is_loopback, socket_name
+from .listening import socket_name
 
 __all__ = ["Handler", "Server", "ServerConnection"]
 
