@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import ssl
 from pathlib import Path
 
 from . import _core
 
-__all__ = ["TLS", "without_identity"]
+__all__ = ["TLS"]
 
 Pem = str | os.PathLike[str] | bytes
 """A path, or the PEM text itself as bytes."""
@@ -70,7 +69,8 @@ class TLS:
         if self._client is not None:
             self._client = self._make_client()
 
-    def _without_identity(self) -> TLS:
+    def without_identity(self) -> TLS:
+        """The same trust, and no certificate of one's own."""
         if self._certificate is None:
             return self
         return TLS(trust=self._trust, verify=self._verify, check_hostname=self._check_hostname)
@@ -100,33 +100,6 @@ class TLS:
             password=self._password,
             check_hostname=self._check_hostname,
         )
-
-
-def without_identity(tls: TLS | ssl.SSLContext) -> TLS | ssl.SSLContext:
-    """The same trust, and no certificate of one's own: for whom that is not meant.
-
-    Nobody can see whether an :class:`ssl.SSLContext` has one, so it is always made anew: with its authorities (the system's, if
-    none are loaded), and what else it tells of its checks. What it does not tell is not taken over: certificates that are trusted
-    and are no authorities, ALPN, callbacks. Whoever would be trusted by those alone is refused.
-    """
-    if isinstance(tls, TLS):
-        return tls._without_identity()
-    copy = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    copy.check_hostname = False  # or verify_mode could not be set
-    copy.verify_mode = tls.verify_mode
-    copy.check_hostname = tls.check_hostname
-    copy.verify_flags = tls.verify_flags
-    copy.options = tls.options
-    copy.minimum_version, copy.maximum_version = tls.minimum_version, tls.maximum_version
-    copy.hostname_checks_common_name = tls.hostname_checks_common_name
-    ciphers = [cipher["name"] for cipher in tls.get_ciphers()]
-    copy.set_ciphers(":".join([*ciphers, f"@SECLEVEL={tls.security_level}"]))
-    if tls.cert_store_stats()["x509"] == 0:
-        # Directories are looked into when somebody is to be checked; those of the system are the only ones that are usual.
-        copy.load_default_certs()
-    elif authorities := tls.get_ca_certs(binary_form=True):
-        copy.load_verify_locations(cadata=b"".join(authorities))
-    return copy
 
 
 def _read(pem: Pem) -> bytes:

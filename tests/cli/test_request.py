@@ -181,13 +181,21 @@ async def test_a_proxy_is_gone_through(command: Command, echo: str) -> None:
         assert (outcome.code, outcome.lines, len(proxy.asked)) == (0, ["x"], 1)
 
 
-async def test_the_proxy_of_the_environment_is_gone_through_unless_none_is_wanted(command: Command, echo: str) -> None:
+async def test_the_proxy_of_the_environment_is_gone_through_unless_none_is_wanted(
+    command: Command, serve: Serve
+) -> None:
+    async def handler(connection: everwire.ServerConnection) -> None:
+        async for message in connection:
+            await connection.send(message)
+
+    here = await serve(handler, allowed_hosts=["*"])
+    # Leads to this machine as well, and does not say so.
+    there = here.replace("127.0.0.1", "0.0.0.0")
     async with ConnectProxy() as proxy:
-        command.environment["ws_proxy"] = proxy.url()
-        assert (await command.run("connect", echo, "--send", "x", "--count", "1")).code == 0
-        assert len(proxy.asked) == 1
-        assert (await command.run("connect", echo, "--send", "x", "--count", "1", "--proxy", "none")).code == 0
-        assert len(proxy.asked) == 1
+        command.environment["ws_proxy"] = command.environment["all_proxy"] = proxy.url()
+        for url, options, asked in ((there, (), 1), (there, ("--proxy", "none"), 1), (here, (), 1)):
+            assert (await command.run("connect", url, "--send", "x", "--count", "1", *options)).code == 0
+            assert len(proxy.asked) == asked
 
 
 async def test_a_proxy_that_refuses_is_3_and_its_password_is_not_shown(command: Command, echo: str) -> None:

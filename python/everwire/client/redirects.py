@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from ..errors import HandshakeFailed, UsageError
 from ..http import URL, Headers, hidden_url, parse_url, secrets_among
-from ..tls import TLS, without_identity
+from ..tls import TLS
+from .identity import without_identity
 
 __all__ = ["REDIRECTS", "HandshakeRequest"]
 
