@@ -1,5 +1,7 @@
 //! Sockets that listen: whose clients are accepted, and when that stops.
 
+use std::time::Instant;
+
 use everwire_reactor::Id;
 use everwire_wire::handshake::Refusal;
 use pyo3::prelude::*;
@@ -34,10 +36,11 @@ pub fn stop(shard: &Bound<'_, Shard>, id: Id) -> PyResult<()> {
 pub fn refuse_opening(shard: &Bound<'_, Shard>, id: Id) -> PyResult<()> {
     let refusal = Refusal::new(503, "the server is shutting down").with_field("Retry-After", "1");
     shard.get().with(shard.py(), |reactor| {
+        let now = Instant::now();
         for id in reactor.opening(id) {
-            reactor.refuse(id, &refusal);
+            reactor.refuse(id, &refusal, now);
         }
-        reactor.flush();
+        reactor.flush(now);
     })?;
     Shard::settle(shard)
 }

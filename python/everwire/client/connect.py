@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import socket
 import ssl as ssl_module
@@ -15,14 +14,14 @@ from typing import Any
 
 from .. import _core
 from ..connection import Connection, State
-from ..engine import Outside, client_settings, shard_of, start_tls
+from ..engine import SSLDriver, client_settings, shard_of
 from ..errors import HandshakeFailed, UsageError
 from ..http import Headers, HeadersLike, Response, hidden_url, parse_url
 from ..limits import Limits
 from ..tls import TLS
 from .backoff import Pace, backoff, retry_after
 from .dialer import Dialer
-from .failures import in_a_line, opening_failure, tls_failure
+from .failures import in_a_line, opening_failure
 from .racing import ATTEMPT_DELAY
 from .redirects import REDIRECTS, HandshakeRequest
 from .relay import Relay
@@ -43,6 +42,7 @@ class ClientConnection(Connection):
             self._base_logger = logger
         self._opening: asyncio.Future[None] | None = None
         self._relay: Relay | None = None
+        self._driver: SSLDriver | None = None
 
     @property
     def remote_address(self) -> Any:
@@ -66,7 +66,7 @@ class ClientConnection(Connection):
     def _failed(self, connection: ClientConnection, failure: _core.Failure) -> None:
         if self._opening is None or self._opening.done():
             return
-        self._opening.set_exception(opening_failure(failure))
+        self._opening.set_exception(opening_failure(failure, None if self._driver is None else self._driver.error))
 
     def _on_closed(self, ending: _core.Ending) -> None:
         super()._on_closed(ending)
@@ -294,14 +294,8 @@ class connect:  # noqa: N801 - used as a function
             settings = self._settings if is_same else self._settings_for(request)
             offer = _core.Offer(settings, url.authority, url.target, request.fields)
             if url.secure and isinstance(request.tls, ssl_module.SSLContext):
-                attach = functools.partial(_attach, shard, connection, offer)
-                try:
-                    await start_tls(sock, Outside(shard, attach), request.tls, name)
-                except OSError as error:
-                    failed = tls_failure(error)
-                    raise failed from failed.__cause__
-            else:
-                shard.connect(connection, sock.detach(), offer, tls, name)
+                connection._driver = SSLDriver(request.tls, server_side=False, server_name=name)
+            shard.connect(connection, sock.detach(), offer, connection._driver or tls, name)
             connection._local = local
             await connection._opening
         except BaseException:
@@ -332,16 +326,6 @@ def unix_connect(path: str | None = None, uri: str | None = None, **options: Any
     if uri is None:
         uri = "ws://localhost/" if options.get("ssl") is None else "wss://localhost/"
     return connect(uri, path=path, **options)
-
-
-def _attach(
-    shard: _core.Shard,
-    connection: ClientConnection,
-    offer: _core.Offer,
-    driver: Outside,
-    peer: tuple[str, int] | None,
-) -> tuple[Connection, int]:
-    return connection, shard.attach_client(connection, offer, driver, peer)
 
 
 def _headers(origin: str | None, additional: HeadersLike | None, user_agent: str | None) -> Headers:

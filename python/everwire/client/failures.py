@@ -21,8 +21,13 @@ _NOT_TLS = re.compile(
 )
 
 
-def opening_failure(told: _core.Failure) -> Exception:
-    """What the engine tells of an opening handshake, as the exception for it."""
+def opening_failure(told: _core.Failure, tls_error: Exception | None) -> Exception:
+    """What the engine tells of an opening handshake, as the exception for it.
+
+    Args:
+        told: what the engine tells.
+        tls_error: what :mod:`ssl` raised, if it does the TLS.
+    """
     response = None if told.head is None else parse_response(told.head, told.body)
     cause = told.cause
     match cause.kind:
@@ -36,8 +41,10 @@ def opening_failure(told: _core.Failure) -> Exception:
             hung_up = HandshakeFailed("the server hung up during the opening handshake", response)
             hung_up.__cause__ = EOFError(cause.text)
             return hung_up
+        case "tls" if isinstance(tls_error, OSError):
+            return tls_failure(tls_error)
         case "tls":
-            is_trust = cause.text.startswith("the server's certificate") or "CERTIFICATE_VERIFY_FAILED" in cause.text
+            is_trust = cause.text.startswith("the server's certificate")
             return tls_failure((ssl.SSLCertVerificationError if is_trust else ssl.SSLError)(1, cause.text))
     error = HandshakeFailed(cause.text, response)
     if cause.kind == "protocol":

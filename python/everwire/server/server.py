@@ -17,7 +17,7 @@ from typing import Any
 from .. import _core
 from ..close import objection
 from ..connection import Connection, State
-from ..engine import Outside, server_settings, shard_of
+from ..engine import SSLDriver, server_settings, shard_of
 from ..errors import ConnectionClosed, UsageError
 from ..http import Headers, Origins, Response, accept_key, is_loopback, plain_response
 from ..tls import TLS
@@ -126,7 +126,6 @@ class Server:
         self._context = contextvars.copy_context()
         self._shard = shard_of(self.loop)
         self._listeners: list[int] = []
-        self._outside: list[asyncio.Server] = []
         self._closing: asyncio.Task[None] | None = None
         # What those hear who come when the doors are already closed.
         self._farewell: tuple[int, str] | None = None
@@ -141,7 +140,7 @@ class Server:
 
     def is_serving(self) -> bool:
         """Whether new connections are accepted."""
-        return bool(self._listeners or self._outside)
+        return bool(self._listeners)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """The loop it runs on."""
@@ -192,7 +191,7 @@ class Server:
         if self.is_serving():
             return
         for listening in self.sockets:
-            await self._listen(listening)
+            self._listen(listening)
             self.logger.info("server listening on %s", socket_name(listening))
 
     async def __aenter__(self) -> Server:
@@ -204,7 +203,7 @@ class Server:
         self.close()
         await self._when_closed()
 
-    async def _listen(self, listening: socket.socket) -> None:
+    def _listen(self, listening: socket.socket) -> None:
         loopback = listening.family != socket.AF_UNIX and is_loopback(listening.getsockname()[0])
         settings = server_settings(
             self._options,
@@ -213,33 +212,13 @@ class Server:
             subprotocols=self._hooks.subprotocols,
             server_header=self._server_header,
             tls=self._tls._for_server() if isinstance(self._tls, TLS) else None,
+            has_driver=isinstance(self._tls, ssl_module.SSLContext),
             secure=self._tls is not None,
             loopback=loopback,
         )
         if isinstance(self._tls, ssl_module.SSLContext):
-            self.logger.info("TLS by ssl.SSLContext works through asyncio; everwire.TLS(certificate, key) is faster")
-            create = self.loop.create_unix_server if listening.family == socket.AF_UNIX else self.loop.create_server
-            deadlines = {"ssl_handshake_timeout": "open_timeout", "ssl_shutdown_timeout": "close_timeout"}
-            timeouts = {name: self._options.get(ours, 10) for name, ours in deadlines.items()}
-            # Known before it waits for the first time, so that it can be closed whenever that is cancelled.
-            outside = await create(
-                lambda: Outside(self._shard, self._attach(settings)),
-                sock=listening,
-                ssl=self._tls,
-                start_serving=False,
-                **timeouts,
-            )
-            self._outside.append(outside)
-            await outside.start_serving()
-            return
+            self.logger.info("TLS by ssl.SSLContext is done in Python; everwire.TLS(certificate, key) is faster")
         self._listeners.append(self._shard.listen(listening.dup().detach(), settings, self))
-
-    def _attach(self, settings: _core.Settings) -> Callable[[Outside, tuple[str, int] | None], tuple[Connection, int]]:
-        def attach(driver: Outside, peer: tuple[str, int] | None) -> tuple[Connection, int]:
-            connection = self._make()
-            return connection, self._shard.attach_server(connection, settings, self, driver, peer)
-
-        return attach
 
     async def _close(self, close_connections: bool, code: int, reason: str) -> None:
         self.logger.info("server closing")
@@ -261,9 +240,6 @@ class Server:
             self.logger.info("server closed")
 
     def _stop_serving(self) -> None:
-        for outside in self._outside:
-            outside.close()
-        self._outside.clear()
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             self._shard.refuse_opening(listener)
@@ -291,6 +267,11 @@ class Server:
         connection._context = context
         return connection
 
+    def make_driver(self) -> SSLDriver:
+        """TLS for one connection; only asked for if it is an :class:`ssl.SSLContext` that does it."""
+        assert isinstance(self._tls, ssl_module.SSLContext)
+        return SSLDriver(self._tls, server_side=True)
+
     def _request(self, connection: ServerConnection) -> None:
         try:
             self._start(connection, self._decide(connection), connection._context)
@@ -298,6 +279,9 @@ class Server:
             # No task, no decision.
             self._answer(connection, plain_response(500, FAILED), None)
             raise
+
+    def _withdrawn(self, connection: ServerConnection) -> None:
+        """The request that a hook looks at need not be answered any more."""
 
     def _opened(self, connection: ServerConnection) -> None:
         self._connections.add(connection)
