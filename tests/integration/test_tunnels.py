@@ -165,7 +165,7 @@ async def test_a_proxy_that_stops_reading_does_not_outlive_an_aborted_connection
 
 async def test_an_untrusted_proxy_gets_no_password(line: Wire, tmp_path: Path) -> None:
     async with ConnectProxy(tls=server_context(tmp_path), credentials=PASSWORD) as proxy:
-        with pytest.raises(everwire.HandshakeFailed, match="the proxy .*'s certificate is refused") as raised:
+        with pytest.raises(everwire.HandshakeFailed, match=r"the proxy .*'s certificate is refused") as raised:
             await everwire.connect("ws://server.test/", proxy=proxy.url(USER))
         assert isinstance(raised.value.__cause__, ssl.SSLCertVerificationError)
         assert raised.value.proxy == proxy.url()
