@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import UsageError
+from ..http import hidden_url
 from . import subprotocol
 from .abort import AbortSignal
 from .closing import CloseInfo, WebSocketError, checked
@@ -110,4 +111,4 @@ class WebSocketStream:
             await self._session.closed
 
     def __repr__(self) -> str:
-        return f"<WebSocketStream {self._url}>"
+        return f"<WebSocketStream {hidden_url(self._url)}>"
