@@ -330,7 +330,6 @@ class WebSocket(EventTarget):
     def _fail(self, error: Exception) -> None:
         self._opened._reject(error)
         if not self._has_listener("error", "close") and not self._is_awaited:
-            # A browser says so on its console.
             logging.getLogger("everwire.browser").warning("connecting to %s failed: %s", hidden_url(self._url), error)
         self._finish(error, CloseEvent("close", code=1006))
 
