@@ -3,6 +3,7 @@
 What :class:`everwire.Connection` inherits from here is described here: receiving, sending, and the callback style.
 """
 
+import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, Literal, Protocol, Self, final, overload, type_check_only
 
@@ -234,7 +235,7 @@ class Connection:
     def _tls(self) -> TLSSession | None:
         """What was agreed with the peer; ``None`` if TLS is not in the engine."""
 
-    def _ssl_driver(self) -> Any:
+    def _ssl_driver(self) -> Driver | None:
         """Who does its TLS with an :class:`ssl.SSLContext`; ``None`` if nobody does."""
 
 @final
@@ -513,6 +514,23 @@ def drop_response(connection: Connection) -> None:
 def forked() -> None:
     """Take note, in a forked child, that the parent's sockets are not the child's."""
 
+@final
+class Body:
+    """The body of an answer that does not come through the engine, read as the engine reads it.
+
+    Args:
+        head: of the answer, with its empty line.
+        limit: bytes of the body that are kept at most.
+    """
+
+    def __new__(cls, head: bytes, limit: int) -> Body: ...
+    @property
+    def data(self) -> bytes:
+        """What came of it."""
+
+    def take(self, data: bytes) -> bool:
+        """Take what came; whether nothing more is wanted."""
+
 @type_check_only
 class Endpoint(Protocol):
     """Whom a shard tells what becomes of a connection: a server, or a client's connection itself."""
@@ -527,6 +545,8 @@ class Endpoint(Protocol):
 class Driver(Protocol):
     """Who does the TLS of a connection whose socket is in the engine."""
 
+    ssl_object: ssl.SSLObject
+    """What programs ask about certificates and ciphers."""
     is_open: bool
     """The handshake is done."""
     is_closed: bool

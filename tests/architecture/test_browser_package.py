@@ -19,7 +19,7 @@ FLOORS = (
     {"closing", "subprotocol", "target", "url"},
     {"abort", "outgoing"},
     {"link", "readable", "writable"},
-    {"session", "websocket"},
+    {"duplex", "websocket"},
     {"stream"},
     {"__init__"},
 )

@@ -12,6 +12,7 @@ from peer.server import RawServer, answer
 from peer.timing import MS
 
 import everwire
+from everwire.connection import tls_session
 
 SECRET = {
     "Authorization": "Bearer s3cret",
@@ -177,7 +178,7 @@ async def asking(answer=None, host="127.0.0.1"):
     seen = []
 
     def look(connection, request):
-        seen.append(connection._tls().peer_certificate)
+        seen.append(tls_session(connection).peer_certificate)
         if answer is not None:
             response = connection.respond(302, "")
             response.headers["Location"] = answer()

@@ -12,9 +12,9 @@ pub fn of(fd: RawFd) -> Option<Outflow> {
 
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    let place = info.as_mut_ptr().cast();
     // SAFETY: the kernel writes at most `length` bytes, which is the size of `info`, and says in `length` how many it wrote.
-    let result =
-        unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, info.as_mut_ptr().cast(), &raw mut length) };
+    let result = unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, place, &raw mut length) };
     let needed = offset_of!(libc::tcp_info, tcpi_snd_wnd) + size_of::<u32>();
     if result != 0 || (length as usize) < needed {
         return None;

@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Generator, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from ..connection import State
 from ..errors import ConnectionClosed, UsageError
@@ -16,7 +16,7 @@ from ..http import hidden_url
 from . import subprotocol
 from .closing import checked
 from .event import CloseEvent, ErrorEvent, Event, MessageEvent
-from .link import Link, Wire
+from .link import Link, LinkOptions, Wire, running_loop
 from .message import File, is_file, payload, size_of
 from .outcome import Outcome
 from .outgoing import extensions_of
@@ -68,7 +68,9 @@ class WebSocket(EventTarget):
     # Set before anything can fail, for the destructor.
     _ready_state = State.CLOSED
 
-    def __init__(self, url: str, protocols: str | Iterable[str] | Mapping[str, Any] = (), **options: Any) -> None:
+    def __init__(
+        self, url: str, protocols: str | Iterable[str] | Mapping[str, Any] = (), **options: Unpack[LinkOptions]
+    ) -> None:
         """Begin to connect.
 
         Args:
@@ -81,12 +83,7 @@ class WebSocket(EventTarget):
             UsageError: the URL, a subprotocol or an option cannot be, or no event loop is running; the text says what to do.
         """
         super().__init__()
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise UsageError(
-                "a WebSocket needs a running event loop: make it in a coroutine, under asyncio.run()"
-            ) from None
+        loop = running_loop("WebSocket")
         self._url = normalized(url)
         if isinstance(protocols, Mapping):
             protocols = protocols.get("protocols", ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..client import ClientConnection
+from ..connection import tls_session
 from ..http import Headers, Response, hidden_choice, hidden_field, hidden_url
 from .escaping import escaped
 
@@ -19,7 +20,7 @@ def heads(connection: ClientConnection, response: Response | None, offered: Sequ
         response: what the server answered, if it did.
         offered: the subprotocols.
     """
-    tls = connection._tls() if connection.state else None
+    tls = tls_session(connection) if connection.state else None
     if tls is not None:
         yield f"* {tls.version}, {tls.cipher}"
     request = connection.request

@@ -21,7 +21,7 @@ from .notice import notice, plain
 from .opening import Opening
 from .pipe import Pipe
 from .prompt import Prompt
-from .screen import show
+from .terminal import show
 
 __all__ = ["Session"]
 

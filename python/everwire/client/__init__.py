@@ -3,6 +3,7 @@
 from .backoff import Pace, backoff, retry_after
 from .connect import USER_AGENT, ClientConnection, connect, unix_connect
 from .failures import in_a_line
+from .options import DialerOptions, HandshakeOptions
 from .proxy import PROXY_SCHEMES, Proxy, parse_proxy, proxy_for
 from .redirects import HandshakeRequest
 from .verdicts import Verdict, note_worked_before, process_exception, verdict
@@ -11,6 +12,8 @@ __all__ = [
     "PROXY_SCHEMES",
     "USER_AGENT",
     "ClientConnection",
+    "DialerOptions",
+    "HandshakeOptions",
     "HandshakeRequest",
     "Pace",
     "Proxy",

@@ -10,18 +10,19 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 
 from .. import _core
 from ..connection import Connection, State
-from ..engine import SSLDriver, client_settings, shard_of
+from ..engine import ConnectionOptions, SSLDriver, client_settings, shard_of
 from ..errors import HandshakeFailed, UsageError
 from ..http import Headers, HeadersLike, Response, hidden_url, parse_url
 from ..limits import Limits
-from ..tls import TLS
+from ..tls import TLS, client_tls
 from .backoff import Pace, backoff, retry_after
 from .dialer import Dialer
 from .failures import in_a_line, opening_failure
+from .options import HandshakeOptions
 from .racing import ATTEMPT_DELAY
 from .redirects import REDIRECTS, HandshakeRequest
 from .relay import Relay
@@ -152,7 +153,7 @@ class connect:  # noqa: N801 - used as a function
         open_timeout: float | None = 10,
         process_exception: Callable[[Exception], Exception | None] = process_exception,
         reconnect_delays: Callable[[], Iterator[float]] = backoff,
-        **options: Any,
+        **options: Unpack[ConnectionOptions],
     ) -> None:
         if isinstance(subprotocols, str):
             raise UsageError("subprotocols must be a list, not a str: put it into brackets")
@@ -258,7 +259,7 @@ class connect:  # noqa: N801 - used as a function
         while True:
             try:
                 # Files that cannot be used are told before anything is sent.
-                tls = request.tls._for_client() if request.url.secure and isinstance(request.tls, TLS) else None
+                tls = client_tls(request.tls) if request.url.secure and isinstance(request.tls, TLS) else None
                 return await self._handshake(request, await self._dialer.dial(request.url), tls)
             except HandshakeFailed as refused:
                 if request.url.origin != self._request.url.origin:
@@ -311,7 +312,20 @@ class connect:  # noqa: N801 - used as a function
         return client_settings(self._options, subprotocols=list(request.subprotocols))
 
 
-def unix_connect(path: str | None = None, uri: str | None = None, **options: Any) -> connect:
+class UnixConnectOptions(HandshakeOptions, total=False):
+    """What :func:`~everwire.connect` takes, but for what is about addresses."""
+
+    subprotocols: Sequence[str] | None
+    additional_headers: HeadersLike | None
+    sock: socket.socket | None
+    open_timeout: float | None
+    process_exception: Callable[[Exception], Exception | None]
+    reconnect_delays: Callable[[], Iterator[float]]
+    logger: logging.Logger | logging.LoggerAdapter[Any] | None
+    create_connection: Callable[..., ClientConnection] | None
+
+
+def unix_connect(path: str | None = None, uri: str | None = None, **options: Unpack[UnixConnectOptions]) -> connect:
     """Connect to a Unix socket: :func:`connect` with a path, or with a connected ``sock``.
 
     Args:

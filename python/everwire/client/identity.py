@@ -6,6 +6,7 @@ import ssl
 from pathlib import Path
 
 from ..tls import TLS
+from ..tls import without_identity as tls_without_identity
 
 __all__ = ["without_identity"]
 
@@ -21,7 +22,7 @@ def without_identity(tls: TLS | ssl.SSLContext) -> TLS | ssl.SSLContext:
     callbacks. Whoever would be trusted by those alone is refused.
     """
     if isinstance(tls, TLS):
-        return tls.without_identity()
+        return tls_without_identity(tls)
     return _copy(tls) if shows_certificate(tls) else tls
 
 

@@ -26,9 +26,10 @@ from ..client import (
     verdict,
 )
 from ..close import Close
+from ..connection import ending, is_own
 from ..errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, UsageError
 from .connector import Connector
-from .status import LinkState, LinkStatus, Standing
+from .status import CurrentStatus, LinkState, LinkStatus
 
 __all__ = ["OnOpen", "ProcessException", "Supervisor"]
 
@@ -44,14 +45,14 @@ ProcessException = Callable[[Exception], Exception | None]
 """What tells whether an error is final."""
 
 
-class Owner(Protocol):
+class Delegate(Protocol):
     """Whose link it is; what it is told."""
 
     _is_receiving: bool
     """Whether somebody waits for a message."""
 
     def _changed(self, status: LinkStatus) -> None:
-        """Things stand otherwise."""
+        """Called with each new status, before whoever watches sees it."""
 
     def _adopt(self, connection: ClientConnection) -> None:
         """There is a connection."""
@@ -67,7 +68,7 @@ class Supervisor:
     """Keeps a link up.
 
     Args:
-        owner: whose link it is.
+        delegate: whose link it is.
         connector: makes a connection.
         pace: how long to wait.
         process_exception: tells whether an error is final.
@@ -76,13 +77,13 @@ class Supervisor:
         logger: where to log.
 
     Attributes:
-        standing: how things stand.
+        status: the status that holds now.
         connection: the open connection, if there is one.
     """
 
     def __init__(
         self,
-        owner: Owner,
+        delegate: Delegate,
         connector: Connector,
         pace: Pace,
         process_exception: ProcessException,
@@ -90,7 +91,7 @@ class Supervisor:
         open_timeout: float | None,
         logger: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
-        self._owner = owner
+        self._delegate = delegate
         self._connector = connector
         self._pace = pace
         self._process_exception = process_exception
@@ -99,7 +100,7 @@ class Supervisor:
         self._logger = logger
         self._attempts = 0
         self._worked_before = False
-        self.standing = Standing()
+        self.status = CurrentStatus()
         self.connection: ClientConnection | None = None
         # The connection that there is, whether on_open has seen it or not; and how the last one ended.
         self._current: ClientConnection | None = None
@@ -114,8 +115,8 @@ class Supervisor:
 
     @property
     def state(self) -> LinkState:
-        """How things stand, in a word."""
-        return self.standing.now.state
+        """The state of the link."""
+        return self.status.now.state
 
     def start(self) -> None:
         """Begin."""
@@ -209,7 +210,7 @@ class Supervisor:
 
     def _begin(self) -> None:
         self._attempts += 1
-        self._note("connecting", error=self.standing.now.error)
+        self._note("connecting", error=self.status.now.error)
 
     async def _attempt(self) -> None:
         deadline = asyncio.timeout(self._open_timeout)
@@ -220,6 +221,11 @@ class Supervisor:
                     answer = self._on_open(connection)
                     if inspect.isawaitable(answer):
                         await answer
+        except ConnectionClosed as error:
+            if self._current is not None and is_own(self._current, error):
+                raise
+            # Its codes say nothing about this link: like any other network, the way to it may be there again.
+            raise ConnectionError(f"another connection that was asked has ended: {error}") from error
         except TimeoutError as error:
             if not deadline.expired():
                 raise
@@ -229,13 +235,13 @@ class Supervisor:
         self._pace.opened(asyncio.get_running_loop().time())
         self._worked_before = True
         self.connection = connection
-        self._owner._adopt(connection)
+        self._delegate._adopt(connection)
         self._note("open")
         self._attempts = 0
 
     async def _hold(self, connection: ClientConnection) -> None:
         with contextlib.suppress(ConnectionClosed):
-            await self._owner._flush(connection)
+            await self._delegate._flush(connection)
         await connection.wait_closed()
 
     async def _ping(self, connection: ClientConnection) -> None:
@@ -244,7 +250,7 @@ class Supervisor:
                 await (await connection.ping())
         except TimeoutError:
             # Who does not receive leaves the pong unread behind messages: then only heartbeats can judge.
-            if self.connection is connection and self._owner._is_receiving:
+            if self.connection is connection and self._delegate._is_receiving:
                 self.reconnect()
         except ConnectionClosed:
             pass  # the supervisor is on it
@@ -260,7 +266,7 @@ class Supervisor:
         except TimeoutError:
             connection.abort()
         await connection.wait_closed()
-        self._current, self._last = None, connection._exception()
+        self._current, self._last = None, ending(connection)
 
     async def _do(self, step: Coroutine[Any, Any, None]) -> Exception | None:
         """Run one step, which ``close()`` and ``reconnect()`` can end; returns what it failed with."""
@@ -324,9 +330,9 @@ class Supervisor:
         if self._probe is not None:
             self._probe.cancel()
         self._note("closed", error=why)
-        self._owner._ended(self.end())
+        self._delegate._ended(self.end())
 
     def _note(self, state: LinkState, *, delay: float | None = None, error: Exception | None = None) -> None:
         status = LinkStatus(state, self._attempts, delay, error)
-        self.standing.set(status)
-        self._owner._changed(status)
+        self.status.set(status)
+        self._delegate._changed(status)

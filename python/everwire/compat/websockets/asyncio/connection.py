@@ -25,8 +25,7 @@ class Transport:
 
         ``"ssl_object"``, ``"sslcontext"`` and ``"peercert"`` if an :class:`ssl.SSLContext` does it. Nothing else is known.
         """
-        driver = self._connection._ssl_driver()
-        ssl_object = None if driver is None else driver.ssl_object
+        ssl_object = core.ssl_object(self._connection)
         match name:
             case "peername":
                 return self._connection.remote_address
@@ -41,14 +40,14 @@ class Transport:
             case "cipher" if ssl_object is not None:
                 return ssl_object.cipher()
             case "cipher":
-                tls = self._connection._tls()
+                tls = core.tls_session(self._connection)
                 return default if tls is None else (tls.cipher, tls.version, None)
             case _:
                 return default
 
     def is_closing(self) -> bool:
         """Whether the connection has ended."""
-        return self._connection._state == core.State.CLOSED
+        return self._connection.state is core.State.CLOSED
 
     def abort(self) -> None:
         """End the connection without a closing handshake."""

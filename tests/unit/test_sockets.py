@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import everwire
-from everwire.server.listening import bind
+from everwire.server.sockets import bind
 
 V4 = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))
 V6 = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 0, 0, 0))
@@ -51,7 +51,7 @@ class Socket(socket.socket):
 def without_ipv6(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that has only IPv4."""
     monkeypatch.setattr(Socket, "number", request.param)
-    monkeypatch.setattr("everwire.server.listening.socket.socket", Socket)
+    monkeypatch.setattr("everwire.server.sockets.socket.socket", Socket)
 
 
 def hosts(sockets: list[socket.socket]) -> list[str]:
