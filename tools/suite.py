@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import check
@@ -40,8 +41,9 @@ def suite() -> int:
 
 
 def pytest() -> None:
-    # Where everything hangs, a few minutes tell as much as an hour.
-    run(sys.executable, "-m", "pytest", "--maxfail=20", *sys.argv[1:])
+    # Two for each CPU: tests wait more than they compute. Where everything hangs, a few minutes tell as much as an hour.
+    workers = 2 * (os.cpu_count() or 1)
+    run(sys.executable, "-m", "pytest", f"--numprocesses={workers}", "--dist=worksteal", "--maxfail=20", *sys.argv[1:])
 
 
 def crates() -> None:
