@@ -1,12 +1,10 @@
 """Real time for Python: WebSockets whose sockets live in Rust, with the asyncio API that Python programmers know."""
 
 from ._core import __version__
-from .authentication import basic_auth
-from .broadcasting import broadcast
+from .client import ClientConnection, connect, unix_connect
 from .close import Close
 from .compression import Deflate
-from .connection import Connection, State
-from .dialer import ClientConnection, connect, unix_connect
+from .connection import Connection, State, broadcast
 from .errors import (
     ConnectionClosed,
     ConnectionClosedError,
@@ -17,13 +15,10 @@ from .errors import (
     ProtocolError,
     UsageError,
 )
-from .handshake import Request, Response
-from .headers import Headers
+from .http import Headers, Request, Response
 from .limits import Limits
-from .reconnecting import ReconnectingWebSocket
-from .server import Server, ServerConnection
-from .serving import serve, unix_serve
-from .status import LinkStatus
+from .reconnect import LinkStatus, ReconnectingWebSocket
+from .server import Server, ServerConnection, basic_auth, serve, unix_serve
 from .tls import TLS
 
 __all__ = [

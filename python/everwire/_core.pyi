@@ -9,11 +9,17 @@ from typing import Any, Literal, Protocol, Self, final, overload, type_check_onl
 from typing_extensions import Buffer, disjoint_base
 
 __all__ = [
+    "Cause",
     "ClientTLS",
     "Connection",
+    "Ending",
+    "Failure",
+    "Judgement",
+    "Offer",
     "ServerTLS",
     "Settings",
     "Shard",
+    "TLSSession",
     "__version__",
     "agreed_extension",
     "drop_request",
@@ -225,8 +231,8 @@ class Connection:
     def _fileno(self) -> int | None:
         """The descriptor of the socket, if the engine has one."""
 
-    def _tls(self) -> tuple[str | None, str | None, str | None, str | None, bytes | None] | None:
-        """Version, cipher, ALPN, server name, peer's certificate (DER); ``None`` if TLS is not in the engine."""
+    def _tls(self) -> TLSSession | None:
+        """What was agreed with the peer; ``None`` if TLS is not in the engine."""
 
 @final
 class Shard:
@@ -261,37 +267,32 @@ class Shard:
         self,
         connection: Connection,
         fd: int,
-        settings: Settings,
-        endpoint: Endpoint,
-        host: str,
-        target: str,
-        fields: list[tuple[str, str]],
+        offer: Offer,
         tls: ClientTLS | None = None,
         server_name: str | None = None,
     ) -> None:
-        """Begin a client's handshake on a connected socket, whose descriptor it takes over.
+        """Begin a client's handshake on a connected socket, whose descriptor it takes over; the connection is told of it.
 
         Raises:
             UsageError: a field that must not be sent, or a name that no certificate can be for.
         """
 
-    def attach(
+    def attach_client(self, connection: Connection, offer: Offer, driver: Driver, peer: tuple[str, int] | None) -> int:
+        """Begin a client's handshake on bytes that an outside driver carries; returns the connection's number.
+
+        Raises:
+            UsageError: a field that must not be sent.
+        """
+
+    def attach_server(
         self,
         connection: Connection,
         settings: Settings,
         endpoint: Endpoint,
         driver: Driver,
         peer: tuple[str, int] | None,
-        host: str | None = None,
-        target: str | None = None,
-        fields: list[tuple[str, str]] | None = None,
     ) -> int:
-        """Begin a handshake on bytes that an outside driver carries, a server's if there is no target; returns its
-        number.
-
-        Raises:
-            UsageError: a field that must not be sent.
-        """
+        """Begin a server's handshake on bytes that an outside driver carries; returns the connection's number."""
 
     def set_blocked(self, id: int, blocked: bool) -> None:  # noqa: A002
         """Note that an outside driver takes no output for now, or takes some again."""
@@ -299,11 +300,8 @@ class Shard:
     def feed(self, id: int, data: bytes, last: bool) -> None:  # noqa: A002
         """Take bytes from an outside driver, and the end."""
 
-    def judge(self, connection: Connection) -> tuple[list[str] | None, int, str, list[tuple[str, str]]] | None:
-        """The subprotocols that a waiting request offers; or ``None``, and status, text and fields of its refusal.
-
-        ``None`` altogether if no request waits any more.
-        """
+    def judge(self, connection: Connection) -> Judgement | None:
+        """What becomes of a waiting request if only the rules decide; ``None`` if none waits any more."""
 
     def accept(self, connection: Connection, subprotocol: str | None, fields: list[tuple[str, str]]) -> None:
         """Answer a waiting request as the rules demand, and with these fields.
@@ -321,10 +319,8 @@ class Shard:
             UsageError: a field that must not be sent; the request still waits.
         """
 
-    def broadcast(
-        self, connections: Iterable[Connection], data: str | Buffer, text: bool | None
-    ) -> tuple[int, list[Connection]]:
-        """Send one message to many connections, encoded once; returns how many will get it, and those that missed it.
+    def broadcast(self, connections: Iterable[Connection], data: str | Buffer, text: bool | None) -> list[Connection]:
+        """Send one message to many connections, encoded once; returns those that missed it.
 
         Raises:
             UsageError: an open connection belongs to another event loop.
@@ -349,6 +345,111 @@ class Settings:
         Raises:
             UsageError: a value that has no sense; the text names the option.
         """
+
+@final
+class Offer:
+    """What a client asks for in its opening handshake; never changed."""
+
+    def __new__(cls, settings: Settings, host: str, target: str, fields: list[tuple[str, str]]) -> Self:
+        """Whom (the ``Host`` field) and where, and what else the request says; whether it may be sent is judged when it
+        is."""
+
+@final
+class Judgement:
+    """What the rules of the protocol say about a request."""
+
+    @property
+    def subprotocols(self) -> list[str] | None:
+        """Those that it offers; ``None`` if it is refused."""
+
+    @property
+    def status(self) -> int:
+        """101, or that of the refusal."""
+
+    @property
+    def text(self) -> str:
+        """Why it is refused, for the client."""
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """Fields of the refusal."""
+
+@final
+class Cause:
+    """Why something ended that should have gone on."""
+
+    @property
+    def kind(self) -> str:
+        """``"eof"``, ``"io"``, ``"tls"``, ``"protocol"``, ``"limit"``, ``"refused"``, ``"timeout"``, ``"aborted"`` or
+        ``"defect"``."""
+
+    @property
+    def text(self) -> str:
+        """For people."""
+
+    @property
+    def number(self) -> int:
+        """The HTTP status (``"refused"``), the system's number of the error (``"io"``), else 0."""
+
+@final
+class Ending:
+    """How a connection ended."""
+
+    @property
+    def received(self) -> tuple[int | None, str] | None:
+        """Code and reason of the peer's close frame; no code if it had none."""
+
+    @property
+    def sent(self) -> tuple[int | None, str] | None:
+        """Those of ours."""
+
+    @property
+    def received_first(self) -> bool:
+        """Whether the peer's came before ours."""
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why there was no complete closing handshake."""
+
+@final
+class Failure:
+    """How an opening handshake failed."""
+
+    @property
+    def cause(self) -> Cause:
+        """Whose fault, and what it was."""
+
+    @property
+    def head(self) -> bytes | None:
+        """The server's answer, for a client that got one."""
+
+    @property
+    def body(self) -> bytes:
+        """What came of the answer's body."""
+
+@final
+class TLSSession:
+    """What TLS agreed on with the peer."""
+
+    @property
+    def version(self) -> str | None:
+        """Such as ``"TLSv1.3"``."""
+
+    @property
+    def cipher(self) -> str | None:
+        """The cipher suite."""
+
+    @property
+    def alpn(self) -> str | None:
+        """The protocol that ALPN chose."""
+
+    @property
+    def server_name(self) -> str | None:
+        """The name that the client asked for."""
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """DER."""
 
 @final
 class ServerTLS:
@@ -439,7 +540,7 @@ class Endpoint(Protocol):
     def _opened(self, connection: Any, /) -> None:
         """The opening handshake has succeeded."""
 
-    def _failed(self, connection: Any, kind: str, text: str, status: int, head: bytes | None, body: bytes, /) -> None:
+    def _failed(self, connection: Any, failure: Failure, /) -> None:
         """It has not; a server's connection that was never shown to Python is ``None``."""
 
 @type_check_only

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .close import Close
 
 if TYPE_CHECKING:
-    from .handshake import Response
+    from .http import Response
 
 __all__ = [
     "ConnectionClosed",

@@ -25,7 +25,7 @@ FLOORS = (
 )
 """From the ground up; a module imports only from floors below its own."""
 
-BELOW = {"connection", "dialer", "errors", "limits"}
+BELOW = {"client", "connection", "errors", "limits"}
 """What it stands on."""
 
 

@@ -1,10 +1,12 @@
-"""The Python package: imports point down only, what is public is documented, and defaults live once."""
+"""The Python package: the folder is the floor, imports point down only, what is public is documented, defaults live once."""
 
 from __future__ import annotations
 
 import ast
 import dataclasses
+import graphlib
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,59 +21,132 @@ from everwire import _core
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "everwire"
 
-FLOORS = (
-    {"_core", "asyncio_tls", "close", "compression", "limits", "racing"},
-    {"errors", "relay", "shards", "tls"},
-    {"backlog", "backoff", "headers", "listening", "origins", "parts", "reconnect", "settings", "status", "url"},
-    {"handshake", "proxy", "target"},
-    {"authentication", "connection", "hooks", "tunnel"},
-    {"broadcasting", "outside", "route"},
-    {"dialer", "server"},
-    {"destination", "serving"},
-    {"supervisor"},
-    {"reconnecting"},
-    {"__init__"},
-    {"cli"},
-    {"__main__"},
-)
-"""From the ground up; a module imports only from floors below its own."""
+VOCABULARY = {"_core", "close", "compression", "errors", "limits", "tls"}
+"""The files beside the folders: the words that every floor uses. They import nothing above."""
+
+BELOW: dict[str, set[str]] = {
+    "http": {"vocabulary"},
+    "engine": {"vocabulary", "http"},
+    "connection": {"vocabulary", "http", "engine"},
+    "server": {"vocabulary", "http", "engine", "connection"},
+    "client": {"vocabulary", "http", "engine", "connection"},
+    "reconnect": {"vocabulary", "http", "engine", "connection", "client"},
+    "browser": {"vocabulary", "http", "engine", "connection", "client"},
+    "compat": {"vocabulary", "http", "engine", "connection", "client", "server"},
+    "cli": {"vocabulary", "http", "engine", "connection", "client", "server", "reconnect"},
+}
+"""Each folder, and which ones its files may import from. Those that no other line names are leaves: nobody needs them."""
 
 
-def modules() -> list[str]:
-    return sorted(path.stem for path in PACKAGE.glob("*.py"))
+def files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
 
 
-def floor(module: str) -> int:
-    return next(level for level, names in enumerate(FLOORS) if module in names)
+def folder(module: tuple[str, ...]) -> str:
+    """The folder of a module, given by its names from the package down: what stands beside the folders is the vocabulary."""
+    return "vocabulary" if module[0] in VOCABULARY else module[0]
 
 
-def imported(module: str) -> Iterator[str]:
-    """The modules of the package that one imports when it runs; what only type checkers see does not count."""
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
-    for_types = {
+def imported(file: Path, *, for_types: bool = False) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What a file imports of the package: modules, by their names from the package down, and the name from each.
+
+    What only type checkers see counts if it is asked for.
+    """
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    unseen = {
         inner
         for node in ast.walk(tree)
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
+    package = file.relative_to(PACKAGE).parent.parts
     for node in ast.walk(tree):
-        if node in for_types:
-            continue
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            yield from [node.module.partition(".")[0]] if node.module else [alias.name for alias in node.names]
+        if isinstance(node, ast.ImportFrom) and node.level and (for_types or node not in unseen):
+            around = package[: len(package) - node.level + 1]
+            module = (*around, *(node.module.split(".") if node.module else ()))
+            for alias in node.names:
+                yield (module, alias.name) if module else ((alias.name,), alias.name)
         elif isinstance(node, ast.ImportFrom | ast.Import):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
-            assert not any(name.split(".")[0] == "everwire" for name in names), f"{module}: import relatively"
+            assert not any(name.split(".")[0] == "everwire" for name in names), f"{file}: import relatively"
 
 
-def test_every_module_has_a_floor_and_every_floor_exists() -> None:
-    assert sorted(name for names in FLOORS for name in names) == sorted([*modules(), "_core", "cli"])
+def in_folders() -> Iterator[tuple[str, Path]]:
+    """Each file that is in a folder, and that folder."""
+    for file in files():
+        where = file.relative_to(PACKAGE).parts
+        if len(where) > 1:
+            yield where[0], file
 
 
-@pytest.mark.parametrize("module", modules())
-def test_a_module_imports_only_from_floors_below(module: str) -> None:
-    upward = {name for name in imported(module) if floor(name) >= floor(module)}
-    assert not upward, f"{module} imports {upward}, which are not below it"
+def test_every_folder_has_a_floor_and_every_floor_exists() -> None:
+    assert {where for where, _ in in_folders()} == BELOW.keys()
+    beside = {file.stem for file in files() if file.parent == PACKAGE}
+    assert beside == (VOCABULARY - {"_core"}) | {"__init__", "__main__"}
+
+
+def test_the_vocabulary_imports_nothing_above() -> None:
+    for name in VOCABULARY - {"_core"}:
+        assert {module for module, _ in imported(PACKAGE / f"{name}.py")} <= {(word,) for word in VOCABULARY}
+
+
+@pytest.mark.parametrize("floor", BELOW)
+def test_a_folder_imports_only_from_folders_below(floor: str) -> None:
+    upward = {
+        f"{file.relative_to(PACKAGE)} imports {'.'.join(module)}"
+        for where, file in in_folders()
+        for module, _ in imported(file)
+        if where == floor and folder(module) not in {floor, *BELOW[floor]}
+    }
+    assert not upward
+
+
+@pytest.mark.parametrize("floor", BELOW)
+def test_a_folder_is_entered_by_its_door(floor: str) -> None:
+    """What a folder has for others stands in its ``__init__``; the files behind it are its own affair."""
+    inside = {
+        f"{file.relative_to(PACKAGE)} imports {'.'.join(module)}"
+        for where, file in in_folders()
+        for module, _ in imported(file, for_types=True)
+        if where == floor and folder(module) not in ("vocabulary", floor) and len(module) > 1
+    }
+    assert not inside
+
+
+@pytest.mark.parametrize("floor", ["http", "engine", "connection", "server", "client", "reconnect"])
+def test_a_door_shows_only_what_others_use(floor: str) -> None:
+    shown = ast.parse((PACKAGE / floor / "__init__.py").read_text(encoding="utf-8"))
+    names = {alias.name for node in ast.walk(shown) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    used = {
+        name
+        for file in files()
+        if file.relative_to(PACKAGE).parts[0] != floor
+        for module, name in imported(file, for_types=True)
+        if module == (floor,)
+    }
+    # Some stand behind a module that others import as a whole; some are for programs, and a page says so.
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
+    by_attribute = {
+        name
+        for file in files()
+        if any(name == floor for _, name in imported(file))
+        for name in re.findall(r"\bcore\.(\w+)", file.read_text(encoding="utf-8"))
+    }
+    assert not {name for name in names - used - by_attribute if f"everwire.{floor}.{name}" not in pages}
+
+
+@pytest.mark.parametrize("floor", BELOW)
+def test_the_files_of_a_folder_do_not_import_in_circles(floor: str) -> None:
+    sorter: graphlib.TopologicalSorter[tuple[str, ...]] = graphlib.TopologicalSorter()
+    for where, file in in_folders():
+        if where == floor:
+            own = file.relative_to(PACKAGE).with_suffix("").parts
+            own = own[:-1] if own[-1] == "__init__" else own
+            for module, name in imported(file):
+                below = (*module, name) if (PACKAGE / Path(*module) / f"{name}.py").exists() else module
+                if folder(below) == floor and below != own:
+                    sorter.add(own, below)
+    sorter.prepare()
 
 
 def public() -> Iterator[tuple[str, Any]]:

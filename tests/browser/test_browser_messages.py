@@ -13,7 +13,7 @@ from peer.timing import MS, eventually
 from playwright.async_api import Page
 
 import everwire
-from everwire.shards import shard_of
+from everwire.engine.shards import shard_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -18,9 +18,10 @@ import websockets.exceptions
 
 import everwire
 import everwire.compat.websockets as facade
-from everwire import Limits, settings
+from everwire import Limits
 from everwire.compat.websockets.asyncio import arguments, client, server
 from everwire.compat.websockets.extensions import permessage_deflate
+from everwire.engine import settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "compatibility.md"
 NOT_AN_ARGUMENT = "none"

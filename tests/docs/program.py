@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import sys
 import threading
@@ -15,7 +16,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import everwire
-from everwire import dialer, serving
 
 PATIENCE = 1.0
 """Seconds that a handler has for an answer; it need not give one."""
@@ -60,7 +60,8 @@ async def visit(serving: everwire.Server) -> None:
 
 def patch(echoing: int) -> None:
     """Put all this between the program and the package."""
-    bind, connect = serving.bind, dialer.connect.__init__
+    module = importlib.import_module("everwire.server.serve")  # the function has the shorter name
+    bind, connect = module.bind, everwire.connect.__init__
 
     async def bind_anywhere(host: Any, port: int | None, *arguments: Any, **options: Any) -> Any:
         sockets = await bind(host, port if port is None else 0, *arguments, **options)
@@ -69,14 +70,14 @@ def patch(echoing: int) -> None:
             ports[port or got] = got
         return sockets
 
-    def connect_here(self: dialer.connect, uri: str, **options: Any) -> None:
+    def connect_here(self: everwire.connect, uri: str, **options: Any) -> None:
         url = urlsplit(uri)
         if not options.keys() & {"sock", "path"} and url.port not in ports.values():
             uri = url._replace(netloc=f"127.0.0.1:{ports.get(url.port or 80, echoing)}").geturl()
         connect(self, uri, **options)
 
-    serving.bind = bind_anywhere
-    dialer.connect.__init__ = connect_here  # type: ignore[method-assign]
+    module.bind = bind_anywhere  # type: ignore[attr-defined]
+    everwire.connect.__init__ = connect_here  # type: ignore[method-assign]
     everwire.Server.serve_forever = visit  # type: ignore[method-assign]
 
 

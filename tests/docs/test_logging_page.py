@@ -13,7 +13,7 @@ LEVELS = {"debug": "DEBUG", "info": "INFO", "warning": "WARNING", "error": "ERRO
 
 def logged() -> Iterator[tuple[str, str]]:
     """Level and text of each call of a logger; what is filled in is ``…``."""
-    for path in (ROOT / "python" / "everwire").glob("*.py"):
+    for path in (ROOT / "python" / "everwire").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(

@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 
 import everwire
-from everwire import Limits, settings
+from everwire import Limits
 from everwire.close import CODES
+from everwire.engine import settings
 
 PAGES = Path(__file__).parents[2] / "docs" / "reference"
 ELSEWHERE = {"uri", "handler", "options"}
 """Arguments that the text above the tables is about."""
-BY_NAME = {"AF_UNSPEC": socket.AF_UNSPEC, '"Python/3.x everwire/0.1.0"': everwire.dialer.USER_AGENT}
-BY_NAME |= {"process_exception": everwire.reconnect.process_exception, "backoff": everwire.backoff.backoff}
+BY_NAME = {"AF_UNSPEC": socket.AF_UNSPEC, '"Python/3.x everwire/0.1.0"': everwire.client.USER_AGENT}
+BY_NAME |= {"process_exception": everwire.reconnect.process_exception, "backoff": everwire.reconnect.backoff}
 
 
 def table(page: str) -> dict[str, str]:

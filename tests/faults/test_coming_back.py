@@ -11,7 +11,7 @@ from peer.proxy import Proxy
 from peer.timing import MS, eventually
 
 import everwire
-from everwire import supervisor
+from everwire.reconnect import supervisor
 
 
 class Seen:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -22,6 +23,9 @@ import everwire
 from everwire import TLS
 
 from .conftest import echo
+
+MODULE = importlib.import_module("everwire.client.connect")
+"""That of :func:`everwire.connect`: the function has the shorter name in its package."""
 
 CLIENT = authority("clients").issue("client.test")
 
@@ -97,14 +101,14 @@ class TestTrust:
                     patch.delenv("SSL_CERT_DIR", raising=False)
                     patch.setenv(variable, str(value))
                     # They are read when the first client needs them.
-                    patch.setattr("everwire.dialer._default_tls", TLS())
+                    patch.setattr(MODULE, "_default_tls", TLS())
                     assert await answers(port)
 
     async def test_a_file_of_the_environment_that_is_missing_is_told(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
-        monkeypatch.setattr("everwire.dialer._default_tls", TLS())
+        monkeypatch.setattr(MODULE, "_default_tls", TLS())
         with pytest.raises((ValueError, OSError), match="SSL_CERT_FILE"):
             await everwire.connect("wss://nowhere.invalid/")
 
@@ -165,7 +169,7 @@ class TestClientCertificates:
         async def handler(connection: everwire.ServerConnection) -> None:
             tls = connection._tls()
             assert tls is not None
-            seen.append(tls[4])
+            seen.append(tls.peer_certificate)
             await echo(connection)
 
         tls = TLS(identity().certificate, identity().key, client_ca=authority("clients").pem, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import importlib
 import itertools
 import logging
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ from peer.service import Service
 from peer.timing import MS, eventually
 
 import everwire
-from everwire import dialer
-from everwire.backoff import Pace
+from everwire.client.backoff import Pace
+
+MODULE = importlib.import_module("everwire.client.connect")
+"""That of :func:`everwire.connect`: the function has the shorter name in its package."""
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         def __getattr__(self, name: str) -> Any:
             return note if name == "sleep" else getattr(asyncio, name)
 
-    monkeypatch.setattr(dialer, "asyncio", Asyncio())
+    monkeypatch.setattr(MODULE, "asyncio", Asyncio())
     return delays
 
 
@@ -61,7 +64,7 @@ async def test_leaving_a_good_connection_costs_no_delay(service: Service, slept:
 async def test_a_lost_connection_delays_the_next_until_one_is_healthy(
     service: Service, slept: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialer, "Pace", functools.partial(Pace, healthy=100 * MS))
+    monkeypatch.setattr(MODULE, "Pace", functools.partial(Pace, healthy=100 * MS))
     lives = iter([0, 0, 150 * MS, 0])
     async for ws in everwire.connect(service.url, reconnect_delays=growing):
         if len(service.requests) == 5:

@@ -14,7 +14,7 @@ from peer.certificates import authority, client_context, server_context
 from peer.timing import MS, eventually
 
 import everwire
-from everwire.racing import dial
+from everwire.client.racing import dial
 
 from .conftest import Wire, echo
 
@@ -44,7 +44,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[str, int]]]:
                 found.append((kind, (address, own_port or port)))
         return found
 
-    monkeypatch.setattr("everwire.racing._look_up", look_up)
+    monkeypatch.setattr("everwire.client.racing._look_up", look_up)
     return known
 
 

@@ -146,7 +146,7 @@ async def test_a_slow_reader_slows_the_sender_through_the_proxy(line: Wire, prox
 async def test_a_proxy_that_stops_reading_does_not_outlive_an_aborted_connection(
     line: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("everwire.relay.GOODBYE", 200 * MS)
+    monkeypatch.setattr("everwire.client.relay.GOODBYE", 200 * MS)
     async with ConnectProxy(tls=server_context(tmp_path)) as proxy, line.serve(echo, max_size=None) as server:
         before = len(os.listdir("/proc/self/fd"))
         client = await line.connect(server, compression=None, **through(proxy, ""))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import everwire
 from everwire import _core
-from everwire.settings import _DEADLINES
+from everwire.engine.settings import _DEADLINES
 
 HERE = Path(__file__).parent
 

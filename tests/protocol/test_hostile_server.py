@@ -12,7 +12,7 @@ from peer.timing import MS, eventually
 
 import everwire
 from everwire import _core
-from everwire.shards import shard_of
+from everwire.engine.shards import shard_of
 
 HELLO = encode(TEXT, b"hello", key=None)
 

@@ -12,8 +12,8 @@ from peer.server import RawServer, answer
 from peer.timing import MS, eventually
 
 import everwire
-from everwire.reconnect import process_exception
-from everwire.tunnel import BODY, HEAD
+from everwire.client.tunnel import BODY, HEAD
+from everwire.client.verdicts import process_exception
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
@@ -223,7 +223,7 @@ class TestRFC9112:
         assert (error.status, len(error.response.body)) == (403, BODY)
 
     async def test_a_body_that_never_comes_is_not_waited_for(self, monkeypatch):
-        monkeypatch.setattr("everwire.tunnel.BODY_TIME", 50 * MS)
+        monkeypatch.setattr("everwire.client.tunnel.BODY_TIME", 50 * MS)
         error = await rejected(saying(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 99999999999999999999\r\n\r\nfor"))
         assert (error.status, error.response.body) == (403, b"for")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from everwire import LimitExceeded
-from everwire.backlog import Backlog, Overflow
+from everwire.reconnect.backlog import Backlog, Overflow
 
 Dropped = list[tuple[str | bytes, Exception]]
 

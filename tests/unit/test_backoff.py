@@ -9,7 +9,7 @@ import random
 import pytest
 
 from everwire import HandshakeFailed, Headers, Response
-from everwire.backoff import HEALTHY, RETRY_AFTER, Pace, backoff, retry_after
+from everwire.client.backoff import HEALTHY, RETRY_AFTER, Pace, backoff, retry_after
 
 NOW = 1_800_000_000.0
 

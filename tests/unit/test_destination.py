@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from everwire import TLS, UsageError, destination
-from everwire.destination import Destination
+from everwire import TLS, UsageError
+from everwire.reconnect import destination
+from everwire.reconnect.destination import Destination
 
 
 @pytest.fixture

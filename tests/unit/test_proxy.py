@@ -7,8 +7,8 @@ import os
 import pytest
 
 from everwire import UsageError
-from everwire.proxy import Proxy, join, parse_proxy, proxy_for
-from everwire.route import Route
+from everwire.client.proxy import Proxy, join, parse_proxy, proxy_for
+from everwire.client.route import Route
 
 
 @pytest.fixture(autouse=True)

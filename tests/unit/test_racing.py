@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from peer.timing import MS
 
-from everwire.racing import dial, interleaved, race
+from everwire.client.racing import dial, interleaved, race
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 

@@ -10,8 +10,8 @@ import pytest
 
 import everwire
 from everwire import UsageError
-from everwire.route import Route
-from everwire.url import parse_url
+from everwire.client.route import Route
+from everwire.http.url import parse_url
 
 SERVER = parse_url("ws://server.test/")
 

@@ -6,7 +6,7 @@ import asyncio
 
 from peer.timing import eventually
 
-from everwire.status import LinkStatus, Standing
+from everwire.reconnect.status import LinkStatus, Standing
 
 
 async def test_a_watcher_sees_the_status_now_and_every_further_one() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from everwire import UsageError
-from everwire.url import Address, parse_url
+from everwire.http.url import Address, parse_url
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from everwire import UsageError
 from everwire.browser.address import parse
-from everwire.url import parse_url
+from everwire.http.url import parse_url
 
 READ = {
     "ws://example.com": "ws://example.com/",

@@ -23,6 +23,7 @@ use crate::receiving::{Callback, Receiving};
 use crate::shard::Shard;
 use crate::state::Streaming;
 pub use crate::state::{Mode, State};
+use crate::tls::TLSSession;
 
 #[pyclass(frozen, subclass, weakref, module = "everwire._core")]
 pub struct Connection {
@@ -377,23 +378,10 @@ impl Connection {
         shard.get().with(slf.py(), |reactor| reactor.descriptor(id))
     }
 
-    /// TLS of the connection: version, cipher, ALPN, server name, peer certificate (DER); `None` if it is not in the engine.
-    #[allow(clippy::type_complexity)]
-    fn _tls(
-        slf: &Bound<'_, Self>,
-    ) -> PyResult<Option<(Option<&'static str>, Option<String>, Option<String>, Option<String>, Option<Vec<u8>>)>> {
+    /// What was agreed with the peer; `None` if TLS is not in the engine.
+    fn _tls(slf: &Bound<'_, Self>) -> PyResult<Option<TLSSession>> {
         let (shard, id) = Self::connected(slf)?;
-        shard.get().with(slf.py(), |reactor| {
-            reactor.tls(id).map(|tls| {
-                (
-                    tls.version(),
-                    tls.cipher(),
-                    tls.alpn().map(|alpn| String::from_utf8_lossy(alpn).into_owned()),
-                    tls.server_name().map(str::to_owned),
-                    tls.peer_certificate().map(<[u8]>::to_vec),
-                )
-            })
-        })
+        shard.get().with(slf.py(), |reactor| reactor.tls(id).map(TLSSession::of))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -1,11 +1,9 @@
 //! The two heads of a connection's opening handshake, as long as somebody may want to see them.
 
-use everwire_wire::handshake::Offer;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::connection::Connection;
-use crate::settings::Settings;
 
 /// The request as it went over the wire; `None` once it was dropped.
 #[pyfunction]
@@ -56,19 +54,4 @@ pub fn drop_response(connection: &Bound<'_, Connection>) -> PyResult<()> {
             reactor.drop_head(id);
         }
     })
-}
-
-/// What a client asks for, and how that is written: soundness is judged when it is sent.
-pub fn offer(
-    settings: &Settings,
-    key: [u8; 16],
-    host: String,
-    target: String,
-    fields: Vec<(String, String)>,
-) -> (Offer, Box<[u8]>) {
-    let protocols = settings.settings.subprotocols.clone();
-    let offer = Offer { host, target, key, protocols, deflate: settings.settings.deflate.clone(), fields };
-    let mut head = Vec::new();
-    let _ = offer.write_request(&mut head);
-    (offer, head.into())
 }

@@ -2,7 +2,13 @@
 //!
 //! | file | what Python sees |
 //! |---|---|
-//! | `shard` | `Shard`: a reactor on one event loop; `turn` dispatches what it brings |
+//! | `shard` | `Shard`: a reactor on one event loop |
+//! | `owner` | who may use a shard: its thread, in its process |
+//! | `listening`, `connecting`, `decision` | its commands: listeners, clients' handshakes, answers to requests |
+//! | `broadcast` | its command for one message to many |
+//! | `outside` | connections whose bytes a driver in Python carries |
+//! | `turn` | the order of a turn |
+//! | `dispatch`, `ending` | events and the calls that they become; the last event of each connection |
 //! | `connection` | `Connection`: messages in and out of one connection |
 //! | `state` | what a connection is doing |
 //! | `receiving` | the half of a connection that takes messages |
@@ -24,15 +30,23 @@
 
 #![deny(unsafe_code)]
 
+mod broadcast;
+mod connecting;
 mod connection;
 mod context;
+mod decision;
 mod descriptor;
+mod dispatch;
+mod ending;
 mod errors;
 mod finished;
 mod guarded;
 mod heads;
 mod inbox;
+mod listening;
 mod message;
+mod outside;
+mod owner;
 mod receive;
 mod receiving;
 mod schedule;
@@ -55,7 +69,13 @@ mod _core {
     use pyo3::types::PyList;
 
     #[pymodule_export]
+    use crate::connecting::Offer;
+    #[pymodule_export]
     use crate::connection::Connection;
+    #[pymodule_export]
+    use crate::decision::Judgement;
+    #[pymodule_export]
+    use crate::ending::{Cause, Ending, Failure};
     #[pymodule_export]
     use crate::heads::{agreed_extension, drop_request, drop_response, request_head, response_head};
     #[pymodule_export]
@@ -63,7 +83,7 @@ mod _core {
     #[pymodule_export]
     use crate::shard::Shard;
     #[pymodule_export]
-    use crate::tls::{ClientTLS, ServerTLS};
+    use crate::tls::{ClientTLS, ServerTLS, TLSSession};
 
     /// The table of limits: name, default, unit, reason.
     #[pyfunction]
@@ -80,7 +100,7 @@ mod _core {
     /// Told by the package in every forked child: sockets that the parent serves are not the child's.
     #[pyfunction]
     fn forked() {
-        crate::shard::on_fork();
+        crate::owner::on_fork();
     }
 
     #[pymodule_init]

@@ -1,54 +1,33 @@
 //! A reactor on one event loop: the loop watches the reactor's poller, and each time it is readable a turn is run.
+//!
+//! Here are the object, who may use it, and what of it Python sees. What its methods do is in the files that they name.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use everwire_reactor as reactor;
-use everwire_reactor::{Frame, Id, Peer, Report};
-use everwire_wire::handshake::Refusal;
+use everwire_reactor::Id;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use pyo3::{PyTraverseError, PyVisit, intern};
+use pyo3::{PyTraverseError, PyVisit};
 
-use crate::connection::{Connection, State};
-use crate::descriptor;
+use crate::connecting::{self, Offer};
+use crate::connection::Connection;
+use crate::decision::{self, Judgement};
 use crate::errors;
-use crate::guarded::Guarded;
-use crate::heads;
-use crate::message;
+use crate::guarded::{Guarded, Held};
+use crate::outside::Driven;
+use crate::owner::Owner;
 use crate::schedule::Schedule;
 use crate::settings::Settings;
 use crate::table::Table;
 use crate::tls::ClientTLS;
 use crate::turn::Leftover;
-
-static FORKS: AtomicU32 = AtomicU32::new(0);
-
-/// A forked child must not touch what its parent serves.
-pub fn on_fork() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
-}
-
-/// A number of the calling thread that no other one ever has; asking the standard library costs two atomic operations.
-fn thread() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    thread_local!(static NUMBER: Cell<u64> = const { Cell::new(0) });
-    NUMBER.with(|number| {
-        if number.get() == 0 {
-            number.set(NEXT.fetch_add(1, Ordering::Relaxed));
-        }
-        number.get()
-    })
-}
-
-/// Broadcasts to at least this many connections are written without the GIL.
-const CROWD: usize = 256;
+use crate::{broadcast, listening, outside};
 
 /// Sockets of one event loop. Everything happens in the loop's thread.
 #[pyclass(frozen, weakref, module = "everwire._core")]
 pub struct Shard {
-    owner: u64,
-    forks: u32,
+    owner: Owner,
     reactor: Guarded<reactor::Shard>,
     pub(crate) table: Guarded<Table>,
     /// What a turn could not finish.
@@ -65,33 +44,30 @@ impl Shard {
     /// Runs `f` on the reactor, in its thread. `f` must not call into Python.
     #[inline]
     pub fn with<R>(&self, py: Python<'_>, f: impl FnOnce(&mut reactor::Shard) -> R) -> PyResult<R> {
+        let mut reactor = self.hold(py)?;
+        Ok(f(&mut reactor))
+    }
+
+    /// The reactor, for whoever gives up the GIL meanwhile: nobody else comes in, it is held.
+    #[inline]
+    pub fn hold<'a>(&'a self, py: Python<'a>) -> PyResult<Held<'a, reactor::Shard>> {
         self.check(py)?;
-        match self.reactor.try_hold(py) {
-            Some(mut reactor) => Ok(f(&mut reactor)),
-            None => Err(self.out_of_order(py)),
-        }
+        self.reactor.try_hold(py).ok_or_else(|| self.refusal(py))
     }
 
     /// Whether the caller may use this shard at all.
     #[inline]
     pub fn check(&self, py: Python<'_>) -> PyResult<()> {
-        if thread() == self.owner && FORKS.load(Ordering::Relaxed) == self.forks {
-            return Ok(());
-        }
-        Err(self.out_of_order(py))
+        if self.owner.is_caller() { Ok(()) } else { Err(self.refusal(py)) }
     }
 
     /// Why a call is refused.
     #[cold]
-    fn out_of_order(&self, py: Python<'_>) -> PyErr {
-        let text = if thread() != self.owner {
-            "called from another thread: use loop.call_soon_threadsafe() or asyncio.run_coroutine_threadsafe()"
-        } else if FORKS.load(Ordering::Relaxed) != self.forks {
-            "this connection belongs to the parent process: open your own after a fork"
-        } else if self.reactor.is_broken() {
-            "the engine failed before and cannot go on"
-        } else {
-            "the engine is busy: called from inside itself"
+    fn refusal(&self, py: Python<'_>) -> PyErr {
+        let text = match self.owner.objection() {
+            Some(text) => text,
+            None if self.reactor.is_broken() => "the engine failed before and cannot go on",
+            None => "the engine is busy: called from inside itself",
         };
         errors::usage(py, text)
     }
@@ -100,20 +76,18 @@ impl Shard {
         self.schedule.event_loop(py)
     }
 
-    /// Reads from a paused connection again, soon.
-    pub fn resume(slf: &Bound<'_, Self>, id: Id) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let has_work = this.with(py, |reactor| {
-            reactor.resume(id);
-            reactor.set_queued(id, 0);
-            reactor.has_work()
-        })?;
-        let driver = this.table.hold(py).driver(py, id);
-        if let Some(driver) = driver {
-            driver.bind(py).call_method0(intern!(py, "resume_reading"))?;
-        }
-        if has_work { Self::run_soon(slf) } else { Ok(()) }
+    /// Makes a connection of the reactor known under its Python object.
+    pub fn enter(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, Connection>,
+        id: Id,
+        settings: &Settings,
+        endpoint: Py<PyAny>,
+        driver: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        Connection::attach(connection, slf.clone().unbind(), id, settings.marks)?;
+        slf.get().table.hold(slf.py()).insert(id, connection.clone().unbind(), endpoint, driver);
+        Self::settle(slf)
     }
 
     /// Sees to output that was just queued: the first of a turn is written at once, so that it arrives before a computation that
@@ -131,7 +105,7 @@ impl Shard {
                 reactor.has_outside()
             })?;
             if is_outside {
-                crate::turn::write_outside(slf)?;
+                outside::write(slf)?;
             }
         }
         Self::run_soon(slf)?;
@@ -144,19 +118,24 @@ impl Shard {
         Self::run_soon(slf)
     }
 
-    /// Stops reading from a connection.
+    /// Stops reading from a connection, in which so many bytes wait.
     pub fn pause(slf: &Bound<'_, Self>, id: Id, queued: usize) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        this.with(py, |reactor| {
+        slf.get().with(slf.py(), |reactor| {
             reactor.pause(id);
             reactor.set_queued(id, queued);
         })?;
-        let driver = this.table.hold(py).driver(py, id);
-        match driver {
-            Some(driver) => driver.bind(py).call_method0(intern!(py, "pause_reading")).map(drop),
-            None => Ok(()),
-        }
+        outside::pause_reading(slf, id)
+    }
+
+    /// Reads from a paused connection again, soon.
+    pub fn resume(slf: &Bound<'_, Self>, id: Id) -> PyResult<()> {
+        let has_work = slf.get().with(slf.py(), |reactor| {
+            reactor.resume(id);
+            reactor.set_queued(id, 0);
+            reactor.has_work()
+        })?;
+        outside::resume_reading(slf, id)?;
+        if has_work { Self::run_soon(slf) } else { Ok(()) }
     }
 }
 
@@ -166,8 +145,7 @@ impl Shard {
     fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
         let reactor = reactor::Shard::new().map_err(|error| errors::system(&error))?;
         Ok(Shard {
-            owner: thread(),
-            forks: FORKS.load(Ordering::Relaxed),
+            owner: Owner::caller(),
             reactor: Guarded::new(reactor),
             table: Guarded::default(),
             leftover: Guarded::default(),
@@ -178,262 +156,10 @@ impl Shard {
         })
     }
 
-    /// Accepts connections on a listening socket, whose descriptor it takes over. `endpoint` is told about them.
-    fn listen(slf: &Bound<'_, Self>, fd: i32, settings: &Settings, endpoint: Py<PyAny>) -> PyResult<u64> {
-        let this = slf.get();
-        this.check(slf.py())?;
-        let socket = descriptor::adopt(fd)?;
-        let listening = this.with(slf.py(), |reactor| reactor.listen(socket, settings.settings.clone()))?;
-        let id = listening.map_err(|error| errors::system(&error))?;
-        this.table.hold(slf.py()).add_listener(id, endpoint, settings.marks);
-        Self::settle(slf)?;
-        Ok(id.to_bits())
-    }
-
-    /// Stops accepting; connections stay.
-    fn stop_listening(slf: &Bound<'_, Self>, listener: u64) -> PyResult<()> {
-        let id = Id::from_bits(listener);
-        slf.get().with(slf.py(), |reactor| reactor.stop_listening(id))?;
-        let endpoint = slf.get().table.hold(slf.py()).remove_listener(id);
-        drop(endpoint);
-        Self::settle(slf)
-    }
-
-    /// Refuses every handshake of a listener that is still under way with 503.
-    fn refuse_opening(slf: &Bound<'_, Self>, listener: u64) -> PyResult<()> {
-        let refusal = Refusal::new(503, "the server is shutting down").with_field("Retry-After", "1");
-        slf.get().with(slf.py(), |reactor| {
-            for id in reactor.opening(Id::from_bits(listener)) {
-                reactor.refuse(id, &refusal);
-            }
-            reactor.flush();
-        })?;
-        Self::settle(slf)
-    }
-
-    /// Begins a client's handshake on a connected socket, whose descriptor it takes over.
-    #[pyo3(signature = (connection, fd, settings, endpoint, host, target, fields, tls = None, server_name = None))]
-    #[allow(clippy::too_many_arguments)]
-    fn connect(
-        slf: &Bound<'_, Self>,
-        connection: &Bound<'_, Connection>,
-        fd: i32,
-        settings: &Settings,
-        endpoint: Py<PyAny>,
-        host: String,
-        target: String,
-        fields: Vec<(String, String)>,
-        tls: Option<Py<ClientTLS>>,
-        server_name: Option<String>,
-    ) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        this.check(py)?;
-        let socket = descriptor::adopt(fd)?;
-        let tls = match (tls, server_name) {
-            (Some(tls), Some(name)) => {
-                let session = reactor::tls::Session::client(&tls.get().context, &name)
-                    .and_then(|mut session| session.start().map(|()| session))
-                    .map_err(|failure| errors::usage(py, failure.to_string()))?;
-                Some(Box::new(session))
-            }
-            _ => None,
-        };
-        let begun = this.with(py, |reactor| {
-            let (offer, head) = heads::offer(settings, reactor.nonce(), host, target, fields);
-            let id = reactor.connect(socket, tls, offer, settings.settings.clone());
-            reactor.flush();
-            id.map(|id| (id, head))
-        })?;
-        let (id, head) = begun.map_err(|error| errors::usage(py, error.to_string()))?;
-        connection.get().keep_request(py, Some(head));
-        Self::enter(slf, connection, id, settings, endpoint, None)
-    }
-
-    /// Begins a handshake on bytes that an outside driver carries: a server's if there is no target.
-    #[pyo3(signature = (connection, settings, endpoint, driver, peer, host = None, target = None, fields = None))]
-    #[allow(clippy::too_many_arguments)]
-    fn attach(
-        slf: &Bound<'_, Self>,
-        connection: &Bound<'_, Connection>,
-        settings: &Settings,
-        endpoint: Py<PyAny>,
-        driver: Py<PyAny>,
-        peer: Option<(String, u16)>,
-        host: Option<String>,
-        target: Option<String>,
-        fields: Option<Vec<(String, String)>>,
-    ) -> PyResult<u64> {
-        let py = slf.py();
-        let this = slf.get();
-        let peer = match peer.map(|(host, port)| host.parse().map(|ip| std::net::SocketAddr::new(ip, port))) {
-            Some(Ok(address)) => Peer::Tcp(address),
-            _ => Peer::Local,
-        };
-        let id = match (host, target) {
-            (Some(host), Some(target)) => {
-                let fields = fields.unwrap_or_default();
-                let begun = this.with(py, |reactor| {
-                    let (offer, head) = heads::offer(settings, reactor.nonce(), host, target, fields);
-                    connection.get().keep_request(py, Some(head));
-                    reactor.connect_outside(peer, offer, settings.settings.clone())
-                })?;
-                begun.map_err(|error| errors::usage(py, error.to_string()))?
-            }
-            _ => this.with(py, |reactor| reactor.accept_outside(peer, settings.settings.clone()))?,
-        };
-        Self::enter(slf, connection, id, settings, endpoint, Some(driver))?;
-        Self::run_soon(slf)?;
-        Ok(id.to_bits())
-    }
-
-    /// An outside driver takes no output for now, or takes some again.
-    fn set_blocked(slf: &Bound<'_, Self>, id: u64, blocked: bool) -> PyResult<()> {
-        let id = Id::from_bits(id);
-        let this = slf.get();
-        this.check(slf.py())?;
-        if let Some(row) = this.table.hold(slf.py()).row_mut(id) {
-            row.is_blocked = blocked;
-        }
-        if !blocked {
-            this.with(slf.py(), |reactor| reactor.unblock_outside(id))?;
-            crate::turn::write_outside(slf)?;
-            Self::run_soon(slf)?;
-        }
-        Ok(())
-    }
-
-    /// Takes bytes from an outside driver, and the end. The driver is told to stop reading if enough waits.
-    fn feed(slf: &Bound<'_, Self>, id: u64, data: &[u8], last: bool) -> PyResult<()> {
-        let py = slf.py();
-        let id = Id::from_bits(id);
-        let is_sated = slf.get().with(py, |reactor| reactor.feed(id, data, last))?;
-        if is_sated {
-            let driver = slf.get().table.hold(py).driver(py, id);
-            if let Some(driver) = driver {
-                driver.bind(py).call_method0(intern!(py, "pause_reading"))?;
-            }
-        }
-        Self::run(slf)
-    }
-
-    /// Answers a request that waits: `None` to follow the rules and choose this subprotocol.
-    #[pyo3(signature = (connection, subprotocol, fields))]
-    fn accept(
-        slf: &Bound<'_, Self>,
-        connection: &Bound<'_, Connection>,
-        subprotocol: Option<String>,
-        fields: Vec<(String, String)>,
-    ) -> PyResult<()> {
-        let py = slf.py();
-        let Some(id) = connection.get().id() else { return Ok(()) };
-        let decided = slf.get().with(py, |reactor| match reactor.check(id) {
-            Some(Ok(upgrade)) => {
-                let subprotocol = subprotocol.as_deref();
-                reactor.decide(id, reactor::Decision::Accept { upgrade: &upgrade, subprotocol, fields: &fields })
-            }
-            Some(Err(refusal)) => reactor.decide(id, reactor::Decision::Refuse(&refusal)),
-            None => Ok(()),
-        })?;
-        decided.map_err(|error| errors::usage(py, error.to_string()))?;
-        Self::run_soon(slf)
-    }
-
-    /// What a waiting request offers: subprotocols, and the fields of the response as it would be; or why it will be refused:
-    /// status, text and fields.
-    #[allow(clippy::type_complexity)]
-    fn judge(
-        slf: &Bound<'_, Self>,
-        connection: &Bound<'_, Connection>,
-    ) -> PyResult<Option<(Option<Vec<String>>, u16, String, Vec<(String, String)>)>> {
-        let Some(id) = connection.get().id() else { return Ok(None) };
-        slf.get().with(slf.py(), |reactor| {
-            reactor.check(id).map(|judgement| match judgement {
-                Ok(upgrade) => (Some(upgrade.protocols), 101, String::new(), Vec::new()),
-                Err(refusal) => {
-                    let fields =
-                        refusal.fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-                    (None, refusal.status, refusal.reason.to_string(), fields)
-                }
-            })
-        })
-    }
-
-    /// Answers a request that waits with an ordinary response.
-    fn respond(
-        slf: &Bound<'_, Self>,
-        connection: &Bound<'_, Connection>,
-        status: u16,
-        reason: Option<String>,
-        fields: Vec<(String, String)>,
-        body: &[u8],
-    ) -> PyResult<()> {
-        let py = slf.py();
-        let Some(id) = connection.get().id() else { return Ok(()) };
-        let decision = reactor::Decision::Respond { status, reason: reason.as_deref(), fields: &fields, body };
-        let decided = slf.get().with(py, |reactor| reactor.decide(id, decision))?;
-        decided.map_err(|error| errors::usage(py, error.to_string()))?;
-        Self::run_soon(slf)
-    }
-
-    /// Sends one message to many connections, encoded once. Returns those that did not get it: closing ones, then slow ones.
-    fn broadcast<'py>(
-        slf: &Bound<'py, Self>,
-        connections: &Bound<'py, PyAny>,
-        data: &Bound<'py, PyAny>,
-        text: Option<bool>,
-    ) -> PyResult<(usize, Bound<'py, PyList>)> {
-        let py = slf.py();
-        let this = slf.get();
-        let outgoing = message::required(data, text)?;
-        let mut receivers = Vec::new();
-        for connection in connections.try_iter()? {
-            let connection = connection?;
-            let connection = connection.cast::<Connection>()?.get();
-            if connection.state() != State::Open {
-                continue;
-            }
-            if !connection.is_on(slf) {
-                return Err(errors::usage(py, "a connection of another event loop"));
-            }
-            receivers.extend(connection.id());
-        }
-        // PERF: in the order in which they lie in memory (bench: fan-out); a set has them in any.
-        receivers.sort_unstable_by_key(|id| id.index());
-        let mut frame = Frame::new(outgoing.kind, &outgoing.bytes);
-        let is_turning = this.is_turning.load(Ordering::Relaxed);
-        let mut slow = Vec::new();
-        let mut report = Report::default();
-        this.with(py, |reactor| {
-            for id in &receivers {
-                let before = report.slow + report.closed;
-                reactor.send_frame(*id, &mut frame, &mut report);
-                if report.slow + report.closed != before {
-                    slow.push(*id);
-                }
-            }
-        })?;
-        if !is_turning {
-            if receivers.len() >= CROWD {
-                // Nobody else comes in meanwhile: it is held.
-                let mut held = this.reactor.try_hold(py).ok_or_else(|| this.out_of_order(py))?;
-                let reactor = &mut *held;
-                py.detach(|| reactor.flush());
-            } else {
-                this.with(py, reactor::Shard::flush)?;
-            }
-            Self::run_soon(slf)?;
-        }
-        let table = this.table.hold(py);
-        let missed: Vec<Py<Connection>> = slow.iter().filter_map(|id| table.connection(py, *id)).collect();
-        drop(table);
-        Ok((report.sent, PyList::new(py, missed)?))
-    }
-
     /// Whether the calling thread and process may use it.
     #[getter]
-    fn is_usable(&self, py: Python<'_>) -> bool {
-        self.check(py).is_ok() && !self.reactor.is_broken()
+    fn is_usable(&self) -> bool {
+        self.owner.is_caller() && !self.reactor.is_broken()
     }
 
     /// How many connections there are, handshakes and closing ones included.
@@ -450,6 +176,96 @@ impl Shard {
             counters.set_item(name, value)?;
         }
         Ok(counters)
+    }
+
+    fn listen(slf: &Bound<'_, Self>, fd: i32, settings: &Settings, endpoint: Py<PyAny>) -> PyResult<u64> {
+        listening::listen(slf, fd, settings, endpoint)
+    }
+
+    fn stop_listening(slf: &Bound<'_, Self>, listener: u64) -> PyResult<()> {
+        listening::stop(slf, Id::from_bits(listener))
+    }
+
+    fn refuse_opening(slf: &Bound<'_, Self>, listener: u64) -> PyResult<()> {
+        listening::refuse_opening(slf, Id::from_bits(listener))
+    }
+
+    #[pyo3(signature = (connection, fd, offer, tls = None, server_name = None))]
+    fn connect(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, Connection>,
+        fd: i32,
+        offer: &Bound<'_, Offer>,
+        tls: Option<&Bound<'_, ClientTLS>>,
+        server_name: Option<&str>,
+    ) -> PyResult<()> {
+        connecting::connect(slf, connection, fd, offer.get(), tls.map(Bound::get).zip(server_name))
+    }
+
+    fn attach_client(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, Connection>,
+        offer: &Bound<'_, Offer>,
+        driver: Py<PyAny>,
+        peer: Option<(String, u16)>,
+    ) -> PyResult<u64> {
+        outside::attach_client(slf, connection, offer.get(), Driven { driver, peer })
+    }
+
+    fn attach_server(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, Connection>,
+        settings: &Settings,
+        endpoint: Py<PyAny>,
+        driver: Py<PyAny>,
+        peer: Option<(String, u16)>,
+    ) -> PyResult<u64> {
+        outside::attach_server(slf, connection, settings, endpoint, Driven { driver, peer })
+    }
+
+    fn set_blocked(slf: &Bound<'_, Self>, id: u64, blocked: bool) -> PyResult<()> {
+        outside::set_blocked(slf, Id::from_bits(id), blocked)
+    }
+
+    fn feed(slf: &Bound<'_, Self>, id: u64, data: &[u8], last: bool) -> PyResult<()> {
+        outside::feed(slf, Id::from_bits(id), data, last)
+    }
+
+    fn judge(slf: &Bound<'_, Self>, connection: &Bound<'_, Connection>) -> PyResult<Option<Judgement>> {
+        decision::judge(slf, connection)
+    }
+
+    fn accept(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, Connection>,
+        subprotocol: Option<&str>,
+        fields: Vec<(String, String)>,
+    ) -> PyResult<()> {
+        decision::accept(slf, connection, subprotocol, &fields)
+    }
+
+    fn respond(
+        slf: &Bound<'_, Self>,
+        connection: &Bound<'_, Connection>,
+        status: u16,
+        reason: Option<&str>,
+        fields: Vec<(String, String)>,
+        body: &[u8],
+    ) -> PyResult<()> {
+        decision::respond(
+            slf,
+            connection,
+            everwire_reactor::Decision::Respond { status, reason, fields: &fields, body },
+        )
+    }
+
+    fn broadcast<'py>(
+        slf: &Bound<'py, Self>,
+        connections: &Bound<'py, PyAny>,
+        data: &Bound<'py, PyAny>,
+        text: Option<bool>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        broadcast::broadcast(slf, connections, data, text)
     }
 
     /// A turn because the poller has something to say. One that is on the loop's list already will hear it: a turn for each
@@ -487,27 +303,11 @@ impl Shard {
     }
 }
 
-impl Shard {
-    /// Makes a connection of the reactor known under its Python object.
-    pub fn enter(
-        slf: &Bound<'_, Self>,
-        connection: &Bound<'_, Connection>,
-        id: Id,
-        settings: &Settings,
-        endpoint: Py<PyAny>,
-        driver: Option<Py<PyAny>>,
-    ) -> PyResult<()> {
-        Connection::attach(connection, slf.clone().unbind(), id, settings.marks)?;
-        slf.get().table.hold(slf.py()).insert(id, connection.clone().unbind(), endpoint, driver);
-        Self::settle(slf)
-    }
-}
-
 /// Whoever drops a loop without closing its servers and connections should hear of it.
 impl Drop for Shard {
     fn drop(&mut self) {
         let is_in_use = self.reactor.get_mut().is_in_use();
-        if !is_in_use || FORKS.load(Ordering::Relaxed) != self.forks {
+        if !is_in_use || !self.owner.is_in_process() {
             return;
         }
         Python::attach(|py| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use everwire_reactor::tls::{ClientContext, ClientOptions, Failure, ServerContext, ServerOptions, Trust};
+use everwire_reactor::tls::{ClientContext, ClientOptions, Failure, ServerContext, ServerOptions, Session, Trust};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -16,6 +16,29 @@ pub struct ServerTLS {
 #[pyclass(frozen, module = "everwire._core")]
 pub struct ClientTLS {
     pub context: Arc<ClientContext>,
+}
+
+/// What was agreed on a connection.
+#[pyclass(frozen, get_all, module = "everwire._core")]
+pub struct TLSSession {
+    version: Option<&'static str>,
+    cipher: Option<String>,
+    alpn: Option<String>,
+    server_name: Option<String>,
+    /// DER.
+    peer_certificate: Option<Vec<u8>>,
+}
+
+impl TLSSession {
+    pub fn of(session: &Session) -> Self {
+        TLSSession {
+            version: session.version(),
+            cipher: session.cipher(),
+            alpn: session.alpn().map(|alpn| String::from_utf8_lossy(alpn).into_owned()),
+            server_name: session.server_name().map(str::to_owned),
+            peer_certificate: session.peer_certificate().map(<[u8]>::to_vec),
+        }
+    }
 }
 
 #[pymethods]

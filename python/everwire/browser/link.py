@@ -12,8 +12,8 @@ import logging
 import weakref
 from typing import Any, Protocol
 
+from ..client import ClientConnection, connect
 from ..connection import State
-from ..dialer import ClientConnection, connect
 from ..errors import ConnectionClosed, HandshakeFailed, UsageError
 from ..limits import Limits
 from .outgoing import Outgoing
@@ -45,8 +45,8 @@ class Wire(ClientConnection):
 
     link: Link
 
-    def _on_closed(self, *arguments: Any) -> None:
-        super()._on_closed(*arguments)
+    def _on_closed(self, ending: Any) -> None:
+        super()._on_closed(ending)
         self.link._on_closed()
 
 

@@ -19,7 +19,7 @@ from ..errors import ConnectionClosed, LimitExceeded
 from .message import PIECE, File, is_file, pieces, remaining, size_of
 
 if TYPE_CHECKING:
-    from ..dialer import ClientConnection
+    from ..client import ClientConnection
 
 __all__ = ["Outgoing", "extensions_of", "send_whole"]
 

@@ -7,7 +7,7 @@ import ipaddress
 import re
 
 from ..errors import UsageError
-from ..url import Address, parse_url
+from ..http import Address, parse_url
 
 __all__ = ["Destination"]
 

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Iterator
 
 from ..errors import HandshakeFailed, UsageError
-from ..handshake import Response
+from ..http import Response
 from .escaping import escaped, shortened
 from .exit import Exit
 from .opening import Opening

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..dialer import ClientConnection
-from ..handshake import Response
-from ..headers import Headers
+from ..client import ClientConnection
+from ..http import Headers, Response
 from .escaping import escaped
 from .secret import hidden_field, hidden_url
 
@@ -22,7 +21,7 @@ def heads(connection: ClientConnection, response: Response | None) -> Iterator[s
     """
     tls = connection._tls() if connection.state else None
     if tls is not None:
-        yield f"* {tls[0]}, {tls[1]}"
+        yield f"* {tls.version}, {tls.cipher}"
     request = connection.request
     if request is not None:
         yield f"> GET {escaped(hidden_url(request.path))} HTTP/1.1"

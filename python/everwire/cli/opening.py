@@ -6,10 +6,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from ..dialer import ClientConnection, connect
+from ..client import ClientConnection, Proxy, connect, parse_proxy, proxy_for
 from ..errors import UsageError
 from ..limits import Limits
-from ..proxy import Proxy, parse_proxy, proxy_for
 from ..tls import TLS
 from .destination import Destination
 

@@ -8,7 +8,7 @@ import signal
 import time
 from typing import Any
 
-from ..dialer import ClientConnection
+from ..client import ClientConnection
 from ..errors import EverwireError, HandshakeFailed
 from .conversation import Conversation
 from .escaping import escaped

@@ -1,5 +1,5 @@
 """``websockets.datastructures``: HTTP fields."""
 
-from ...headers import Headers, HeadersLike, MultipleValuesError
+from ...http import Headers, HeadersLike, MultipleValuesError
 
 __all__ = ["Headers", "HeadersLike", "MultipleValuesError"]

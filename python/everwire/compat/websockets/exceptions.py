@@ -27,7 +27,7 @@ from ...errors import (
     ProtocolError,
     UsageError,
 )
-from ...handshake import Response
+from ...http import Response
 
 __all__ = [
     "ConcurrencyError",

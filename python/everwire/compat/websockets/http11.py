@@ -1,7 +1,7 @@
 """``websockets.http11``: the two heads of the opening handshake."""
 
-from ...dialer import USER_AGENT
-from ...handshake import Request, Response
-from ...serving import SERVER
+from ...client import USER_AGENT
+from ...http import Request, Response
+from ...server import SERVER
 
 __all__ = ["SERVER", "USER_AGENT", "Request", "Response"]

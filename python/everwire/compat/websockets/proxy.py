@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ... import proxy as core
+from ... import client as core
 from ...errors import UsageError
 from .exceptions import InvalidProxy
 from .uri import WebSocketURI
@@ -43,7 +43,7 @@ def parse_proxy(proxy: str) -> Proxy:
         InvalidProxy: it is none.
     """
     scheme = proxy.partition(":")[0].lower()
-    if scheme not in core.SCHEMES:
+    if scheme not in core.PROXY_SCHEMES:
         raise InvalidProxy(proxy, f"scheme {scheme} isn't supported")
     try:
         parsed = core.parse_proxy(proxy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ...errors import UsageError
-from ...url import parse_url
+from ...http import parse_url
 from .exceptions import InvalidURI
 
 __all__ = ["WebSocketURI", "parse_uri"]

@@ -8,9 +8,9 @@ import ssl as ssl_module
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .... import dialer as core
+from .... import client as core
 from ....errors import HandshakeFailed, ProtocolError, UsageError
-from ....headers import HeadersLike
+from ....http import HeadersLike
 from ..client import backoff, process_exception
 from ..exceptions import (
     InvalidMessage,

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 from .... import connection as core
-from ....broadcasting import broadcast
-from ....connection import Data
+from ....connection import Data, broadcast
 
 __all__ = ["Connection", "Facade", "Iteration", "Transport", "broadcast"]
 
@@ -30,7 +29,7 @@ class Transport:
                 return self._connection.local_address
             case "cipher":
                 tls = self._connection._tls()
-                return default if tls is None else (tls[1], tls[0], None)
+                return default if tls is None else (tls.cipher, tls.version, None)
             case _:
                 return default
 

@@ -11,8 +11,8 @@ import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
-from ....handshake import Request, Response
-from ....serving import serve as serving
+from ....http import Request, Response
+from ....server import serve as serving
 from .server import ServerConnection, serve
 
 __all__ = ["Router", "route", "unix_route"]

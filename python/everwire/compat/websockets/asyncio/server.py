@@ -9,11 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from .... import server as core
-from .... import serving
-from ....authentication import basic_auth
-from ....broadcasting import broadcast
-from ....handshake import Request, Response
-from ....server import Server
+from ....connection import broadcast
+from ....http import Request, Response
+from ....server import Server, basic_auth
 from ..exceptions import NegotiationError
 from ..extensions.permessage_deflate import deflate_of
 from ..http11 import SERVER
@@ -56,7 +54,7 @@ def serve(
     create_connection: Callable[..., ServerConnection] | None = None,
     unix: bool = False,
     **options: Any,
-) -> serving.serve:
+) -> core.serve:
     """Serve WebSocket connections as ``websockets.asyncio.server.serve`` does: see :func:`everwire.serve`.
 
     Differences of the defaults, which are those of `websockets`: ``host=None`` listens on all interfaces, without TLS too (a
@@ -79,7 +77,7 @@ def serve(
         select_subprotocol = _selection(subprotocols)
     if host is None and sock is None and not unix:
         host = ""
-    return serving.serve(
+    return core.serve(
         handler,  # type: ignore[arg-type]
         host,
         port,
@@ -108,7 +106,7 @@ def unix_serve(
     handler: Callable[[ServerConnection], Awaitable[None]],
     path: str | os.PathLike[str] | None = None,
     **options: Any,
-) -> serving.serve:
+) -> core.serve:
     """Serve on a Unix socket: :func:`serve` with a path, or with a bound ``sock``."""
     return serve(handler, unix=True, path=None if path is None else os.fspath(path), **options)
 

@@ -1,0 +1,80 @@
+//! A client's opening handshake: what it asks for, and how it begins on a socket of the engine.
+
+use everwire_reactor as reactor;
+use everwire_wire::handshake;
+use pyo3::prelude::*;
+
+use crate::connection::Connection;
+use crate::descriptor;
+use crate::errors;
+use crate::settings::Settings;
+use crate::shard::Shard;
+use crate::tls::ClientTLS;
+
+/// What a client asks for: with which settings, whom and where, and what else its request says.
+#[pyclass(frozen, module = "everwire._core")]
+pub struct Offer {
+    pub settings: Py<Settings>,
+    host: String,
+    target: String,
+    fields: Vec<(String, String)>,
+}
+
+#[pymethods]
+impl Offer {
+    #[new]
+    fn new(settings: Py<Settings>, host: String, target: String, fields: Vec<(String, String)>) -> Self {
+        Offer { settings, host, target, fields }
+    }
+}
+
+impl Offer {
+    /// The offer with this key, and how it is written: whether it may be sent is judged when it is.
+    pub fn with_key(&self, key: [u8; 16]) -> (handshake::Offer, Box<[u8]>) {
+        let settings = &self.settings.get().settings;
+        let offer = handshake::Offer {
+            host: self.host.clone(),
+            target: self.target.clone(),
+            key,
+            protocols: settings.subprotocols.clone(),
+            deflate: settings.deflate.clone(),
+            fields: self.fields.clone(),
+        };
+        let mut head = Vec::new();
+        let _ = offer.write_request(&mut head);
+        (offer, head.into())
+    }
+}
+
+/// Begins a client's handshake on a connected socket, whose descriptor it takes over; with TLS, if there is whom to trust and
+/// what name the certificate must be for.
+pub fn connect(
+    shard: &Bound<'_, Shard>,
+    connection: &Bound<'_, Connection>,
+    fd: i32,
+    offer: &Offer,
+    tls: Option<(&ClientTLS, &str)>,
+) -> PyResult<()> {
+    let (this, py) = (shard.get(), shard.py());
+    this.check(py)?;
+    let socket = descriptor::adopt(fd)?;
+    let tls = match tls {
+        Some((tls, name)) => {
+            let session = reactor::tls::Session::client(&tls.context, name)
+                .and_then(|mut session| session.start().map(|()| session))
+                .map_err(|failure| errors::usage(py, failure.to_string()))?;
+            Some(Box::new(session))
+        }
+        None => None,
+    };
+    let settings = offer.settings.get();
+    let begun = this.with(py, |reactor| {
+        let (request, head) = offer.with_key(reactor.nonce());
+        let id = reactor.connect(socket, tls, request, settings.settings.clone());
+        reactor.flush();
+        id.map(|id| (id, head))
+    })?;
+    let (id, head) = begun.map_err(|error| errors::usage(py, error.to_string()))?;
+    connection.get().keep_request(py, Some(head));
+    Shard::enter(shard, connection, id, settings, connection.clone().into_any().unbind(), None)
+}

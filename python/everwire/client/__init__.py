@@ -1,0 +1,23 @@
+"""Connecting: ``connect()``, its connections, the ways to a server, redirects, and when to come back."""
+
+from .backoff import Pace, backoff, retry_after
+from .connect import USER_AGENT, ClientConnection, connect, unix_connect
+from .proxy import PROXY_SCHEMES, Proxy, parse_proxy, proxy_for
+from .verdicts import Verdict, process_exception, verdict
+
+__all__ = [
+    "PROXY_SCHEMES",
+    "USER_AGENT",
+    "ClientConnection",
+    "Pace",
+    "Proxy",
+    "Verdict",
+    "backoff",
+    "connect",
+    "parse_proxy",
+    "process_exception",
+    "proxy_for",
+    "retry_after",
+    "unix_connect",
+    "verdict",
+]

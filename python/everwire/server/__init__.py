@@ -1,0 +1,14 @@
+"""Serving: ``serve()``, the server and its connections, and what a program decides about who gets in."""
+
+from .basic_auth import basic_auth
+from .serve import SERVER, serve, unix_serve
+from .server import Server, ServerConnection
+
+__all__ = [
+    "SERVER",
+    "Server",
+    "ServerConnection",
+    "basic_auth",
+    "serve",
+    "unix_serve",
+]

@@ -1,0 +1,135 @@
+"""Redirects: where they lead, and who gets to see which credentials (RFC 9110 §15.4, Fetch §4.4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from everwire import HandshakeFailed, Headers, Response, UsageError
+from everwire.client.redirects import Target
+
+SECRETS = {"Authorization": "Bearer x", "Cookie": "a=b", "Proxy-Authorization": "Basic eA==", "X-Kept": "yes"}
+
+
+def refused(location: str | None, status: int = 302, proxy: str | None = None) -> HandshakeFailed:
+    """A server's answer that leads elsewhere."""
+    headers = Headers() if location is None else Headers([("Location", location)])
+    return HandshakeFailed("no", Response(status, "Found", headers), proxy=proxy)
+
+
+def follow(uri: str, location: str, headers: dict[str, str] | None = None, *subprotocols: str) -> Target:
+    """Where an answer leads that must be followed."""
+    target = Target.parse(uri, Headers(headers or {}), subprotocols).follow(refused(location), None)
+    assert target is not None
+    return target
+
+
+def names(target: Target) -> set[str]:
+    """The fields of the request."""
+    return {name for name, _ in target.fields}
+
+
+class TestWhere:
+    @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+    def test_these_statuses_lead_elsewhere(self, status: int) -> None:
+        target = Target.parse("ws://a/", Headers()).follow(refused("ws://a/b", status), None)
+        assert target is not None
+        assert target.uri == "ws://a/b"
+
+    @pytest.mark.parametrize("status", [101, 200, 304, 305, 306, 400, 404, 500])
+    def test_others_do_not(self, status: int) -> None:
+        assert Target.parse("ws://a/", Headers()).follow(refused("ws://a/b", status), None) is None
+
+    def test_nor_does_an_answer_without_a_location(self) -> None:
+        assert Target.parse("ws://a/", Headers()).follow(refused(None), None) is None
+        assert Target.parse("ws://a/", Headers()).follow(HandshakeFailed("no"), None) is None
+
+    def test_a_proxy_leads_nowhere(self) -> None:
+        answer = refused("ws://evil/", proxy="http://proxy:80")
+        assert Target.parse("ws://a/", Headers()).follow(answer, None) is None
+
+    @pytest.mark.parametrize(
+        ("uri", "location", "expected"),
+        [
+            ("ws://a/b/c", "d", "ws://a/b/d"),
+            ("ws://a/b/c", "/d", "ws://a/d"),
+            ("ws://a/b/c", "../d?e=f", "ws://a/d?e=f"),
+            ("ws://a/b?c=d", "?e=f", "ws://a/b?e=f"),
+            ("wss://a/b", "//c/d", "wss://c/d"),
+            ("ws://a/", "http://b/c", "ws://b/c"),
+            ("ws://a/", "https://b/c", "wss://b/c"),
+            ("ws://a/", "HTTPS://b/c", "wss://b/c"),
+            ("ws://a:1/", "ws://a:2/", "ws://a:2/"),
+            ("ws://a/b", "/c#fragment", "ws://a/c"),
+        ],
+    )
+    def test_locations_may_be_relative_or_of_http(self, uri: str, location: str, expected: str) -> None:
+        assert follow(uri, location).uri == expected
+
+    @pytest.mark.parametrize("location", ["ws://b/", "http://a/", "ws://a/"])
+    def test_never_from_tls_to_plain_text(self, location: str) -> None:
+        with pytest.raises(HandshakeFailed, match="non-secure"):
+            Target.parse("wss://a/", Headers()).follow(refused(location), None)
+
+    @pytest.mark.parametrize(
+        "location",
+        ["ftp://a/", "file:///etc/passwd", "javascript:alert(1)", "ws://a:b/", "ws://[::1", "//[", "ws://u@a/"],
+    )
+    def test_what_is_no_websocket_is_not_followed(self, location: str) -> None:
+        with pytest.raises(HandshakeFailed, match="cannot follow redirect"):
+            Target.parse("ws://a/", Headers()).follow(refused(location), None)
+
+    def test_an_explicit_place_is_tied_to_its_origin(self) -> None:
+        target = Target.parse("ws://a/", Headers())
+        assert target.follow(refused("/b"), "a Unix socket") is not None
+        with pytest.raises(UsageError, match="cross-origin redirect to ws://b/ with a Unix socket"):
+            target.follow(refused("ws://b/"), "a Unix socket")
+
+
+ELSEWHERE = ["ws://b/", "ws://a:81/", "wss://a/", "http://b/", "//b/"]
+
+
+class TestCredentials:
+    def test_the_same_origin_gets_all_of_them(self) -> None:
+        assert names(follow("ws://a/", "ws://A:80/b", SECRETS)) == set(SECRETS)
+
+    @pytest.mark.parametrize("location", ELSEWHERE)
+    def test_another_origin_gets_none(self, location: str) -> None:
+        assert names(follow("ws://a/", location, SECRETS)) == {"X-Kept"}
+        assert names(follow("ws://a/", location, {name.upper(): value for name, value in SECRETS.items()})) == {
+            "X-KEPT"
+        }
+
+    def test_they_do_not_come_back(self) -> None:
+        there = follow("ws://a/", "ws://b/", SECRETS)
+        back = there.follow(refused("ws://a/"), None)
+        assert back is not None
+        assert names(back) == {"X-Kept"}
+
+    def test_those_of_the_url_stay_with_its_origin(self) -> None:
+        for location in ("/b", "ws://a/b"):
+            assert ("Authorization", "Basic dTpw") in follow("ws://u:p@a/", location).fields
+
+    @pytest.mark.parametrize("location", ELSEWHERE)
+    def test_another_origin_does_not_get_those_of_the_url(self, location: str) -> None:
+        assert names(follow("ws://u:p@a/", location)) == set()
+
+    def test_a_redirect_may_bring_its_own(self) -> None:
+        assert ("Authorization", "Basic dTpw") in follow("ws://a/", "ws://u:p@b/", SECRETS).fields
+        assert ("Authorization", "Basic dTpw") in follow("ws://x:y@a/", "ws://u:p@a/b").fields
+
+    @pytest.mark.parametrize(
+        ("offered", "left"),
+        [
+            (["chat", "superchat"], ["chat", "superchat"]),
+            (["bearer", "s3cret"], []),
+            (["chat", "Bearer", "s3cret", "superchat"], ["chat", "superchat"]),
+            (["access_token", "bearer", "chat"], ["chat"]),
+            (["v4.channel.k8s.io", "base64url.bearer.authorization.k8s.io.c2VjcmV0"], ["v4.channel.k8s.io"]),
+            (["chat", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0."], ["chat"]),
+            (["token-s3cret", "chat"], ["chat"]),
+            (["tokenizer", "author", "eyes"], ["tokenizer", "author", "eyes"]),
+        ],
+    )
+    def test_tokens_in_subprotocols_stay_with_their_origin(self, offered: list[str], left: list[str]) -> None:
+        assert follow("ws://a/", "ws://b/", None, *offered).subprotocols == tuple(left)
+        assert follow("ws://a/", "/b", None, *offered).subprotocols == tuple(offered)
