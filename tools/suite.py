@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from functools import partial
 
 import check
 import environment
 import fuzz
 import machine
 import pythons
-from step import Missing, Tally, main, run, say
+from step import Missing, StepFailed, main, run, say
+from tally import Step, Tally
+from testing import pytest
 
 PROGRAMS = {
     "chromium": "chromium",
@@ -24,26 +26,29 @@ PROGRAMS = {
 
 
 def suite() -> int:
-    check.prepare()
-    environment.node_packages()
+    tally = Tally()
+    tally.side_by_side(
+        [("the engine", lambda: environment.engine("dev-opt"))],
+        [("Python's packages", check.packages), ("Node's packages", environment.node_packages)],
+        [("programs", programs)],
+    )
+    if not tally.all_passed:
+        tally.finish()
+        raise StepFailed("what the tests need is not there: see above")
+    of_python, of_rust = check.lanes()
+    others: list[Step] = [(python.name, partial(pythons.try_out, python)) for python in pythons.others()]
+    fuzzing: Step = ("fuzzing, 3 s a target", lambda: fuzz.fuzz(seconds=3))
+    tally.side_by_side([*of_rust, ("cargo test", crates), fuzzing], [*of_python, *others])
+    # Beside nothing else: its processes keep every CPU busy, and some tests measure.
+    tally.run("pytest", lambda: pytest(*sys.argv[1:]))
+    return tally.finish()
+
+
+def programs() -> None:
     try:
         machine.install(PROGRAMS)
     except Missing as missing:
         say(f"{missing}; the tests that need it will fail")
-    tally = Tally()
-    check.check(tally)
-    tally.run("cargo test", crates)
-    tally.run("fuzzing, 3 s a target", lambda: fuzz.fuzz(seconds=3))
-    for python in pythons.others():
-        tally.run(python.name, lambda python=python: pythons.try_out(python))
-    tally.run("pytest", pytest)
-    return tally.finish()
-
-
-def pytest() -> None:
-    # Two for each CPU: tests wait more than they compute. Where everything hangs, a few minutes tell as much as an hour.
-    workers = 2 * (os.cpu_count() or 1)
-    run(sys.executable, "-m", "pytest", f"--numprocesses={workers}", "--dist=worksteal", "--maxfail=20", *sys.argv[1:])
 
 
 def crates() -> None:

@@ -12,8 +12,8 @@ from peer.certificates import authority
 
 import everwire
 
-INTERVAL = 0.05
-"""How long Python lets a thread go on while others wait, in seconds: ten times the default, to be told from a busy machine."""
+INTERVAL = 0.1
+"""How long Python lets a thread go on while others wait, in seconds: twenty times the default, to be told from a busy machine."""
 
 CLIENT = """
 import asyncio, sys, time
@@ -23,9 +23,9 @@ async def main():
     tls = None if sys.argv[2] == "" else everwire.TLS(trust=sys.argv[2].encode())
     scheme = "ws" if tls is None else "wss"
     async with everwire.connect(f"{scheme}://127.0.0.1:{sys.argv[1]}/", ssl=tls) as connection:
-        for _ in range(10):
+        for _ in range(8):
             # Long enough for what follows an answer, and for the other thread to have the interpreter again.
-            await asyncio.sleep(0.12)
+            await asyncio.sleep(0.15)
             began = time.monotonic()
             await connection.send("x")
             await connection.recv()
@@ -72,5 +72,6 @@ async def test_a_message_waits_for_the_interpreter_once(wire, handler):
             thread.join()
     assert client.returncode == 0
     waits = [float(line) / INTERVAL for line in printed.split()]
-    assert len(waits) == 10
-    assert statistics.median(waits) < 1.35
+    assert len(waits) == 8
+    # A busy machine makes some of them longer; a second wait for the interpreter would make most of them two intervals long.
+    assert statistics.median(waits) < 1.4
