@@ -3,6 +3,7 @@
 What :class:`everwire.Connection` inherits from here is described here: receiving, sending, and the callback style.
 """
 
+import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, Literal, Protocol, Self, final, overload, type_check_only
 
@@ -234,6 +235,9 @@ class Connection:
     def _tls(self) -> TLSSession | None:
         """What was agreed with the peer; ``None`` if TLS is not in the engine."""
 
+    def _ssl_driver(self) -> Driver | None:
+        """Who does its TLS with an :class:`ssl.SSLContext`; ``None`` if nobody does."""
+
 @final
 class Shard:
     """The sockets of one event loop, which watches it and runs it. Everything happens in the loop's thread."""
@@ -268,7 +272,7 @@ class Shard:
         connection: Connection,
         fd: int,
         offer: Offer,
-        tls: ClientTLS | None = None,
+        tls: ClientTLS | Driver | None = None,
         server_name: str | None = None,
     ) -> None:
         """Begin a client's handshake on a connected socket, whose descriptor it takes over; the connection is told of it.
@@ -276,29 +280,6 @@ class Shard:
         Raises:
             UsageError: a field that must not be sent, or a name that no certificate can be for.
         """
-
-    def attach_client(self, connection: Connection, offer: Offer, driver: Driver, peer: tuple[str, int] | None) -> int:
-        """Begin a client's handshake on bytes that an outside driver carries; returns the connection's number.
-
-        Raises:
-            UsageError: a field that must not be sent.
-        """
-
-    def attach_server(
-        self,
-        connection: Connection,
-        settings: Settings,
-        endpoint: Endpoint,
-        driver: Driver,
-        peer: tuple[str, int] | None,
-    ) -> int:
-        """Begin a server's handshake on bytes that an outside driver carries; returns the connection's number."""
-
-    def set_blocked(self, id: int, blocked: bool) -> None:  # noqa: A002
-        """Note that an outside driver takes no output for now, or takes some again."""
-
-    def feed(self, id: int, data: bytes, last: bool) -> None:  # noqa: A002
-        """Take bytes from an outside driver, and the end."""
 
     def judge(self, connection: Connection) -> Judgement | None:
         """What becomes of a waiting request if only the rules decide; ``None`` if none waits any more."""
@@ -545,19 +526,20 @@ class Endpoint(Protocol):
 
 @type_check_only
 class Driver(Protocol):
-    """Who carries the bytes of a connection that has no socket in the engine."""
+    """Who does the TLS of a connection whose socket is in the engine."""
 
-    def write(self, data: bytes, /) -> None:
-        """Send these."""
+    ssl_object: ssl.SSLObject
+    """What programs ask about certificates and ciphers."""
+    is_open: bool
+    """The handshake is done."""
+    is_closed: bool
+    """The peer has said goodbye."""
 
-    def write_eof(self) -> None:
-        """Everything is said."""
+    def unwrap(self, data: bytes, /) -> bytes:
+        """Take ciphertext, and return the plaintext that is complete."""
 
-    def finish(self, is_clean: bool, /) -> None:
-        """The connection is over; if not cleanly, nothing more is to be sent."""
+    def wrap(self, data: bytes, last: bool, /) -> None:
+        """Encrypt plaintext, and say goodbye behind it if it is the last."""
 
-    def pause_reading(self) -> None:
-        """Read nothing for now."""
-
-    def resume_reading(self) -> None:
-        """Read again."""
+    def outgoing(self) -> bytes:
+        """Take the ciphertext that is to be sent."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from . import _core
 
-__all__ = ["TLS"]
+__all__ = ["TLS", "client_tls", "server_tls"]
 
 Pem = str | os.PathLike[str] | bytes
 """A path, or the PEM text itself as bytes."""
@@ -69,16 +69,6 @@ class TLS:
         if self._client is not None:
             self._client = self._make_client()
 
-    def _for_server(self) -> _core.ServerTLS:
-        if self._server is None:
-            self._server = _core.ServerTLS(*self._server_options())
-        return self._server
-
-    def _for_client(self) -> _core.ClientTLS:
-        if self._client is None:
-            self._client = self._make_client()
-        return self._client
-
     def _server_options(self) -> tuple[bytes, bytes, bytes | None, bytes | None, bool]:
         if self._certificate is None or self._key is None:
             raise ValueError("a server needs a certificate: TLS(certificate=..., key=...)")
@@ -94,6 +84,29 @@ class TLS:
             password=self._password,
             check_hostname=self._check_hostname,
         )
+
+
+def server_tls(tls: TLS) -> _core.ServerTLS:
+    """What the engine shows to clients: made when it is first asked for.
+
+    Raises:
+        ValueError: a certificate or key is missing, or cannot be used.
+        OSError: a file cannot be read.
+    """
+    if tls._server is None:
+        tls._server = _core.ServerTLS(*tls._server_options())
+    return tls._server
+
+
+def client_tls(tls: TLS) -> _core.ClientTLS:
+    """What the engine trusts and shows to servers, likewise.
+
+    Raises:
+        ValueError, OSError: as :func:`server_tls`.
+    """
+    if tls._client is None:
+        tls._client = tls._make_client()
+    return tls._client
 
 
 def _read(pem: Pem) -> bytes:

@@ -16,16 +16,16 @@ PACKAGE = Path(__file__).parents[2] / "python" / "everwire" / "browser"
 
 FLOORS = (
     {"event", "message", "outcome"},
-    {"address", "closing", "subprotocol", "target"},
+    {"closing", "subprotocol", "target", "url"},
     {"abort", "outgoing"},
     {"link", "readable", "writable"},
-    {"session", "websocket"},
+    {"duplex", "websocket"},
     {"stream"},
     {"__init__"},
 )
 """From the ground up; a module imports only from floors below its own."""
 
-BELOW = {"client", "connection", "errors", "limits"}
+BELOW = {"client", "connection", "errors", "http", "limits"}
 """What it stands on."""
 
 

@@ -16,8 +16,8 @@ PACKAGE = ROOT / "python" / "everwire"
 CLI = PACKAGE / "cli"
 
 FLOORS = (
-    {"destination", "escaping", "exit", "history", "secret", "sink", "source", "style"},
-    {"ending", "head", "highlight", "input", "notice", "opening", "record", "screen"},
+    {"endpoint", "escaping", "exit", "history", "secret", "sink", "source", "terminal"},
+    {"ending", "head", "highlight", "input", "notice", "opening", "record"},
     {"display", "failure", "slash"},
     {"output", "prompt"},
     {"conversation", "pipe"},

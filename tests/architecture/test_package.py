@@ -149,6 +149,45 @@ def test_the_files_of_a_folder_do_not_import_in_circles(floor: str) -> None:
     sorter.prepare()
 
 
+OWN_KINDS = {"connection", "server", "client"}
+"""Folders with a class of connection of their own: what the class below keeps for its kinds is theirs, too."""
+
+
+def defined(file: Path) -> Iterator[str]:
+    """Names of functions, methods and attributes that a file makes."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case (
+                ast.Attribute(attr=name, value=ast.Name(id="self"), ctx=ast.Store())
+                | ast.Name(id=name, ctx=ast.Store())
+            ):
+                yield name
+
+
+@pytest.mark.parametrize("floor", BELOW)
+def test_what_a_folder_uses_of_others_has_no_underscore(floor: str) -> None:
+    own = [file for where, file in in_folders() if where == floor and file.name != "outside.py"]
+    names = {name for file in own for name in defined(file)}
+    if floor in OWN_KINDS:
+        below = [PACKAGE / "_core.pyi", *(PACKAGE / "connection").glob("*.py")]
+        names |= {name for file in below for name in defined(file)}
+    private = {
+        f"{file.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}"
+        for file in own
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and re.match(r"_[^_]", node.attr)
+        and node.attr not in names
+        # What a class has from the one that it stems from; and two names of the standard library.
+        and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+        and ast.unparse(node.value) not in ("super()", "asyncio")
+        and node.attr != "_replace"
+    }
+    assert not private
+
+
 def public() -> Iterator[tuple[str, Any]]:
     """Everything that users see: names, and the methods and properties of classes."""
     for name in everwire.__all__:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from everwire.cli.destination import Destination
+from everwire.cli.endpoint import Endpoint
 from everwire.cli.opening import Opening
 from everwire.cli.secret import hidden_field, hidden_url, read_token
 
@@ -56,4 +56,4 @@ def test_urls_are_shown_without_secrets(url: str, shown: str) -> None:
 
 
 def test_a_token_is_not_in_a_repr() -> None:
-    assert "s3cret" not in repr(Opening(destination=Destination.parse("localhost"), token="s3cret"))
+    assert "s3cret" not in repr(Opening(endpoint=Endpoint.parse("localhost"), token="s3cret"))

@@ -53,6 +53,58 @@ class TestConnections:
             assert _core.memory_held() - before < 32 * 1024
 
 
+class _Thinking:
+    """A hook that thinks until it is told to go on; a stubborn one does not even heed cancellation."""
+
+    def __init__(self, *, stubborn: bool = False) -> None:
+        self.running = 0
+        self.cancelled = 0
+        self.may_end = asyncio.Event()
+        self._stubborn = stubborn
+
+    async def __call__(self, connection: everwire.ServerConnection, *_: object) -> None:
+        self.running += 1
+        try:
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            if not self._stubborn:
+                raise
+            await self.may_end.wait()
+        finally:
+            self.running -= 1
+
+
+class TestHooks:
+    @pytest.mark.parametrize("name", ["process_request", "process_response"])
+    async def test_beyond_it_503_until_one_of_them_has_ended(self, serving, name):
+        hook = _Thinking()
+        async with serving(limits={"hooks": 2}, **{name: hook}) as served:
+            inside = [await served.ask() for _ in range(2)]
+            await eventually(lambda: hook.running == 2)
+            async with await served.ask() as late:
+                head = await late.head()
+                assert (head.status, head["retry-after"]) == (503, "5")
+                assert b"limits.hooks" in await late.body()
+            inside[0].reset()
+            await eventually(lambda: hook.cancelled == 1)
+            another = await served.ask()
+            await eventually(lambda: hook.running == 2)
+            hook.may_end.set()
+            assert (await another.head()).status == 101
+
+    async def test_one_that_does_not_heed_its_cancellation_counts_until_it_ends(self, serving):
+        hook = _Thinking(stubborn=True)
+        async with serving(limits={"hooks": 1}, process_request=hook) as served:
+            async with await served.ask():
+                await eventually(lambda: hook.running)
+            await eventually(lambda: hook.cancelled)
+            assert await served.status() == 503
+            hook.may_end.set()
+            await eventually(lambda: not hook.running)
+            assert await served.status() == 101
+
+
 class TestConnectionsPerAddress:
     async def test_beyond_it_429_until_one_is_given_back(self, serving):
         async with serving(limits={"connections_per_address": 2}, **TRUSTING) as served:

@@ -22,7 +22,7 @@ WARM_UP = 500
 """Reconnects or refusals after which caches are full, and the allocator has what it needs."""
 
 
-class Held:
+class Resources:
     """What this process holds now."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Held:
         self.descriptors = len(os.listdir("/proc/self/fd"))
         self.memory = psutil.Process().memory_info().rss
 
-    def check_against(self, before: Held) -> None:
+    def check_against(self, before: Resources) -> None:
         """Hold no more than before, but for noise."""
         assert self.descriptors <= before.descriptors + 2
         assert self.objects <= before.objects + 200
@@ -47,7 +47,7 @@ class Counting:
         self.now = 0
         self.most = 0
         self.done = asyncio.Event()
-        self.warm: Held | None = None
+        self.warm: Resources | None = None
 
     async def handle(self, ws: everwire.ServerConnection) -> None:
         self.count += 1
@@ -56,7 +56,7 @@ class Counting:
         try:
             await ws.send("hello")
             if self.count == WARM_UP:
-                self.warm = Held()
+                self.warm = Resources()
             if self.count >= RECONNECTS:
                 self.done.set()
             # Breaks of both kinds: with a closing handshake, and without.
@@ -103,7 +103,7 @@ async def test_thousands_of_reconnects_leave_nothing_behind(counting: tuple[Coun
     ws.start()
     working = [asyncio.ensure_future(receive(ws)), asyncio.ensure_future(watch(ws))]
     await server.done.wait()
-    after = Held()
+    after = Resources()
     assert server.warm is not None
     after.check_against(server.warm)
     await ws.close()
@@ -122,7 +122,7 @@ async def test_thousands_of_rounds_of_the_loop_leave_nothing_behind(counting: tu
             pass
         if server.done.is_set():
             break
-    after = Held()
+    after = Resources()
     assert server.warm is not None
     after.check_against(server.warm)
 
@@ -142,9 +142,9 @@ async def test_thousands_of_failed_attempts_leave_nothing_behind() -> None:
         async for _ in ws.states():
             if refused >= WARM_UP:
                 break
-        warm = Held()
+        warm = Resources()
         async for _ in ws.states():
             if refused >= REFUSALS:
                 break
-        Held().check_against(warm)
+        Resources().check_against(warm)
         await ws.close()

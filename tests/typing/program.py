@@ -5,7 +5,7 @@
 
 import ssl
 from collections.abc import AsyncIterator, Callable
-from typing import reveal_type
+from typing import Any, reveal_type
 
 from everwire import (
     TLS,
@@ -113,6 +113,16 @@ async def serving(decide: Callable[[Request], bool]) -> None:
         reveal_type(server.is_serving())  # -> bool
         reveal_type(list(server.connections))  # -> list[ServerConnection]
     serve(not_a_handler, "", 0)  # mistake
+    serve(handler, "", 0, ping_interval=None, max_size=2**16, max_queue=(16, None), write_limit=2**15, hsts=60)
+    settings: dict[str, Any] = {"ping_interval": 20}
+    serve(handler, "", 0, **settings)
+    serve(handler, "", 0, ping_intervall=20)  # mistake
+    serve(handler, "", 0, ping_interval="soon")  # mistake
+    serve(handler, "", 0, max_size="big")  # mistake
+    serve(handler, "", 0, max_queue=(1, 2, 3))  # mistake
+    serve(handler, "", 0, compression="gzip")  # mistake
+    serve(handler, "", 0, overflow="block")  # mistake
+    serve(handler, "", 0, allowed_hosts=[b"host"])  # mistake
     Limits(message="1 MiB")  # mistake
 
 
@@ -127,6 +137,11 @@ async def connecting() -> None:
     connect("ws://localhost", proxy="socks5h://user:password@proxy")
     connect("ws://localhost", proxy=8080)  # mistake
     connect(b"ws://localhost")  # mistake
+    connect("ws://localhost", ping_interval=None, close_timeout=1.5, max_size=None, compression=None)
+    connect("ws://localhost", ping_intervall=20)  # mistake
+    connect("ws://localhost", close_timeout="10")  # mistake
+    connect("ws://localhost", max_size=1.5)  # mistake
+    connect("ws://localhost", hsts=60)  # mistake
 
 
 async def coming_back() -> None:
@@ -151,6 +166,11 @@ async def coming_back() -> None:
         await ws.send(["parts"])  # mistake
     ReconnectingWebSocket(lambda: "ws://localhost", additional_headers=lambda: {"A": "b"}, overflow="oldest")
     ReconnectingWebSocket("ws://localhost", overflow="latest")  # mistake
+    ReconnectingWebSocket("ws://localhost", ssl=TLS(), proxy=None, max_size=None, ping_interval=10)
+    ReconnectingWebSocket("ws://localhost", ping_intervall=10)  # mistake
+    ReconnectingWebSocket("ws://localhost", max_size="big")  # mistake
+    ReconnectingWebSocket("ws://localhost", proxy=8080)  # mistake
+    ReconnectingWebSocket("ws://localhost", sock=None)  # mistake
     ReconnectingWebSocket("ws://localhost", token=1)  # mistake
     ReconnectingWebSocket("ws://localhost", on_state=subscribe)  # mistake
 
@@ -192,6 +212,14 @@ async def using_unix_sockets() -> None:
         await server.serve_forever()
     async with unix_connect("socket") as ws:
         reveal_type(ws)  # -> ClientConnection
+    unix_serve(handler, "socket", max_size=None, origins="*", backlog=10)
+    unix_serve(handler, "socket", ping_intervall=20)  # mistake
+    unix_serve(handler, "socket", open_timeout="10")  # mistake
+    unix_serve(handler, "socket", port=8000)  # mistake
+    unix_connect("socket", max_size=None, subprotocols=["chat"], open_timeout=1)
+    unix_connect("socket", ping_intervall=20)  # mistake
+    unix_connect("socket", subprotocols=1)  # mistake
+    unix_connect("socket", proxy="http://proxy")  # mistake
 
 
 async def moving_from_websockets() -> None:
@@ -218,6 +246,23 @@ async def moving_from_websockets() -> None:
     websockets_server.broadcast([connection], b"all")
     websockets.serve(handler, 8765)  # mistake
     websockets.connect(b"ws://localhost")  # mistake
+    websockets.serve(handler, "localhost", 0, reuse_port=True, ssl_handshake_timeout=10, idle_timeout=60)
+    websockets.serve(handler, "localhost", 0, ping_intervall=20)  # mistake
+    websockets.serve(handler, "localhost", 0, ping_interval="soon")  # mistake
+    websockets.serve(handler, "localhost", 0, backlog="many")  # mistake
+    websockets.connect("ws://localhost", local_addr=("127.0.0.1", 0), ssl=None, server_hostname="a.test")
+    websockets.connect("ws://localhost", ping_intervall=20)  # mistake
+    websockets.connect("ws://localhost", max_size="big")  # mistake
+    websockets.connect("ws://localhost", family="inet")  # mistake
+    websockets.unix_serve(handler, "socket", ping_interval=20)
+    websockets.unix_serve(handler, "socket", ping_intervall=20)  # mistake
+    websockets.unix_serve(handler, "socket", max_size="big")  # mistake
+    websockets.unix_connect("socket", ping_interval=20)
+    websockets.unix_connect("socket", ping_intervall=20)  # mistake
+    websockets.unix_connect("socket", max_size="big")  # mistake
+    websockets.route(None, "localhost", 0, server_name="a.test", ping_interval=20)
+    websockets.route(None, "localhost", 0, ping_intervall=20)  # mistake
+    websockets.unix_route(None, "socket", max_size="big")  # mistake
 
 
 async def browsing() -> None:
@@ -241,6 +286,13 @@ async def browsing() -> None:
     ws.on_message = on_close  # mistake
     ws.on_open = 1  # mistake
     ws.close("bye")  # mistake
+    ws.addEventListener("close", on_close, {"once": True})
+    ws.addEventListener("close", on_close, {"ones": True})  # mistake
+    ws.addEventListener("close", on_close, ones=True)  # mistake
+    WebSocket("ws://localhost", additional_headers={"A": "b"}, max_size=None, open_timeout=5)
+    WebSocket("ws://localhost", ping_intervall=20)  # mistake
+    WebSocket("ws://localhost", max_size="big")  # mistake
+    WebSocket("ws://localhost", subprotocols=["chat"])  # mistake
     async for message in ws:
         reveal_type(message)  # -> str | bytes | memoryview[int] | BytesIO
 
@@ -258,3 +310,6 @@ async def streaming() -> None:
     reveal_type(writer.desired_size)  # -> int | None
     writer.write(1)  # mistake
     wss.close(1000)  # mistake
+    WebSocketStream("ws://localhost", ping_interval=None, limits=Limits())
+    WebSocketStream("ws://localhost", ping_intervall=20)  # mistake
+    WebSocketStream("ws://localhost", limits=16)  # mistake

@@ -7,8 +7,8 @@ import os
 import pytest
 
 from everwire import UsageError
+from everwire.client.dialer import Dialer
 from everwire.client.proxy import Proxy, join, parse_proxy, proxy_for
-from everwire.client.route import Route
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ class TestParsing:
         assert "secret" not in str(raised.value)
         assert str(parse_proxy("http://user:secret@proxy")) == "http://proxy:80"
         assert "secret" not in repr(parse_proxy("http://user:secret@proxy"))
-        assert "secret" not in repr(Route(proxy="http://user:secret@proxy"))
+        assert "secret" not in repr(Dialer(proxy="http://user:secret@proxy"))
 
     def test_ipv6_addresses_have_brackets(self) -> None:
         assert join("::1", 443) == "[::1]:443"

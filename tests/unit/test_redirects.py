@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from everwire import HandshakeFailed, Headers, Response, UsageError
-from everwire.client.redirects import Target
+from everwire.client.redirects import HandshakeRequest
 
 SECRETS = {"Authorization": "Bearer x", "Cookie": "a=b", "Proxy-Authorization": "Basic eA==", "X-Kept": "yes"}
 
@@ -16,36 +16,36 @@ def refused(location: str | None, status: int = 302, proxy: str | None = None) -
     return HandshakeFailed("no", Response(status, "Found", headers), proxy=proxy)
 
 
-def follow(uri: str, location: str, headers: dict[str, str] | None = None, *subprotocols: str) -> Target:
+def follow(uri: str, location: str, headers: dict[str, str] | None = None, *subprotocols: str) -> HandshakeRequest:
     """Where an answer leads that must be followed."""
-    target = Target.parse(uri, Headers(headers or {}), subprotocols).follow(refused(location), None)
-    assert target is not None
-    return target
+    request = HandshakeRequest.parse(uri, Headers(headers or {}), subprotocols).follow(refused(location), None)
+    assert request is not None
+    return request
 
 
-def names(target: Target) -> set[str]:
+def names(request: HandshakeRequest) -> set[str]:
     """The fields of the request."""
-    return {name for name, _ in target.fields}
+    return {name for name, _ in request.fields}
 
 
 class TestWhere:
     @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
     def test_these_statuses_lead_elsewhere(self, status: int) -> None:
-        target = Target.parse("ws://a/", Headers()).follow(refused("ws://a/b", status), None)
-        assert target is not None
-        assert target.uri == "ws://a/b"
+        request = HandshakeRequest.parse("ws://a/", Headers()).follow(refused("ws://a/b", status), None)
+        assert request is not None
+        assert request.uri == "ws://a/b"
 
     @pytest.mark.parametrize("status", [101, 200, 304, 305, 306, 400, 404, 500])
     def test_others_do_not(self, status: int) -> None:
-        assert Target.parse("ws://a/", Headers()).follow(refused("ws://a/b", status), None) is None
+        assert HandshakeRequest.parse("ws://a/", Headers()).follow(refused("ws://a/b", status), None) is None
 
     def test_nor_does_an_answer_without_a_location(self) -> None:
-        assert Target.parse("ws://a/", Headers()).follow(refused(None), None) is None
-        assert Target.parse("ws://a/", Headers()).follow(HandshakeFailed("no"), None) is None
+        assert HandshakeRequest.parse("ws://a/", Headers()).follow(refused(None), None) is None
+        assert HandshakeRequest.parse("ws://a/", Headers()).follow(HandshakeFailed("no"), None) is None
 
     def test_a_proxy_leads_nowhere(self) -> None:
         answer = refused("ws://evil/", proxy="http://proxy:80")
-        assert Target.parse("ws://a/", Headers()).follow(answer, None) is None
+        assert HandshakeRequest.parse("ws://a/", Headers()).follow(answer, None) is None
 
     @pytest.mark.parametrize(
         ("uri", "location", "expected"),
@@ -68,7 +68,7 @@ class TestWhere:
     @pytest.mark.parametrize("location", ["ws://b/", "http://a/", "ws://a/"])
     def test_never_from_tls_to_plain_text(self, location: str) -> None:
         with pytest.raises(HandshakeFailed, match="non-secure"):
-            Target.parse("wss://a/", Headers()).follow(refused(location), None)
+            HandshakeRequest.parse("wss://a/", Headers()).follow(refused(location), None)
 
     @pytest.mark.parametrize(
         "location",
@@ -76,13 +76,13 @@ class TestWhere:
     )
     def test_what_is_no_websocket_is_not_followed(self, location: str) -> None:
         with pytest.raises(HandshakeFailed, match="cannot follow redirect"):
-            Target.parse("ws://a/", Headers()).follow(refused(location), None)
+            HandshakeRequest.parse("ws://a/", Headers()).follow(refused(location), None)
 
     def test_an_explicit_place_is_tied_to_its_origin(self) -> None:
-        target = Target.parse("ws://a/", Headers())
-        assert target.follow(refused("/b"), "a Unix socket") is not None
+        request = HandshakeRequest.parse("ws://a/", Headers())
+        assert request.follow(refused("/b"), "a Unix socket") is not None
         with pytest.raises(UsageError, match="cross-origin redirect to ws://b/ with a Unix socket"):
-            target.follow(refused("ws://b/"), "a Unix socket")
+            request.follow(refused("ws://b/"), "a Unix socket")
 
 
 ELSEWHERE = ["ws://b/", "ws://a:81/", "wss://a/", "http://b/", "//b/"]

@@ -5,27 +5,27 @@ from __future__ import annotations
 import pytest
 
 from everwire import UsageError
-from everwire.http.url import Address, parse_url
+from everwire.http.url import URL, parse_url
 
 
 @pytest.mark.parametrize(
-    ("url", "address"),
+    ("url", "parsed"),
     [
-        ("ws://Server.Test", Address(False, "server.test", 80, "/")),
-        ("wss://server.test", Address(True, "server.test", 443, "/")),
-        ("WSS://server.test:8443/a?b=c", Address(True, "server.test", 8443, "/a?b=c")),
-        ("ws://[::1]:1/", Address(False, "::1", 1, "/")),
-        ("ws://[fe80::1%eth0]/", Address(False, "fe80::1%eth0", 80, "/")),
-        ("ws://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.test/", Address(False, "xn--bcher-kva.test", 80, "/")),
-        ("ws://a_b.test/", Address(False, "a_b.test", 80, "/")),
-        ("ws://h/\N{SNOWMAN} x?\N{SNOWMAN}", Address(False, "h", 80, "/%E2%98%83%20x?%E2%98%83")),
-        ("ws://h/%2f?a=%26", Address(False, "h", 80, "/%2f?a=%26")),
-        ("ws://u%40:p%3a@h/", Address(False, "h", 80, "/", "u@", "p:")),
-        ("ws://u:@h/", Address(False, "h", 80, "/", "u", "")),
+        ("ws://Server.Test", URL(False, "server.test", 80, "/")),
+        ("wss://server.test", URL(True, "server.test", 443, "/")),
+        ("WSS://server.test:8443/a?b=c", URL(True, "server.test", 8443, "/a?b=c")),
+        ("ws://[::1]:1/", URL(False, "::1", 1, "/")),
+        ("ws://[fe80::1%eth0]/", URL(False, "fe80::1%eth0", 80, "/")),
+        ("ws://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.test/", URL(False, "xn--bcher-kva.test", 80, "/")),
+        ("ws://a_b.test/", URL(False, "a_b.test", 80, "/")),
+        ("ws://h/\N{SNOWMAN} x?\N{SNOWMAN}", URL(False, "h", 80, "/%E2%98%83%20x?%E2%98%83")),
+        ("ws://h/%2f?a=%26", URL(False, "h", 80, "/%2f?a=%26")),
+        ("ws://u%40:p%3a@h/", URL(False, "h", 80, "/", "u@", "p:")),
+        ("ws://u:@h/", URL(False, "h", 80, "/", "u", "")),
     ],
 )
-def test_what_is_one(url: str, address: Address) -> None:
-    assert parse_url(url) == address
+def test_what_is_one(url: str, parsed: URL) -> None:
+    assert parse_url(url) == parsed
 
 
 @pytest.mark.parametrize(

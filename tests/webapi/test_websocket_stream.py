@@ -311,7 +311,7 @@ class TestWritable:
 
     async def test_a_write_is_done_below_the_high_water_mark(self, site: Any) -> None:
         wss, _, writer = await opened(site, "/receive", compression=None)
-        wire = wss._session._wire
+        wire = wss._duplex._wire
         while True:
             writing = asyncio.ensure_future(_settled(writer.write(bytes(MIB // 2))))
             await asyncio.wait([writing], timeout=50 * MS)
@@ -450,7 +450,7 @@ class TestGarbage:
     async def test_one_that_nobody_holds_closes(self, site: Any) -> None:
         wss: Any = stream(site)
         info: Any = await wss.opened
-        known = weakref.ref(wss._session)
+        known = weakref.ref(wss._duplex)
         wss = None
         gc.collect()
         assert known() is not None, "its streams are held"

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use std::time::Instant;
+
 use everwire_reactor::{Frame, Report};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -38,12 +40,13 @@ pub fn broadcast<'py>(
     // PERF: in the order in which they lie in memory (bench: fan-out); a set has them in any.
     receivers.sort_unstable_by_key(|id| id.index());
     let mut frame = Frame::new(outgoing.kind, &outgoing.bytes);
+    let now = Instant::now();
     let mut missed = Vec::new();
     let mut report = Report::default();
     this.with(py, |reactor| {
         for id in &receivers {
             let before = report.slow + report.closed;
-            reactor.send_frame(*id, &mut frame, &mut report);
+            reactor.send_frame(*id, &mut frame, &mut report, now);
             if report.slow + report.closed != before {
                 missed.push(*id);
             }
@@ -53,9 +56,9 @@ pub fn broadcast<'py>(
         let mut held = this.hold(py)?;
         if receivers.len() >= CROWD {
             let reactor = &mut *held;
-            py.detach(|| reactor.flush());
+            py.detach(|| reactor.flush(now));
         } else {
-            held.flush();
+            held.flush(now);
         }
         drop(held);
         Shard::run_soon(shard)?;

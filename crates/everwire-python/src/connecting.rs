@@ -1,11 +1,15 @@
 //! A client's opening handshake: what it asks for, and how it begins on a socket of the engine.
 
+use std::time::Instant;
+
 use everwire_reactor as reactor;
+use everwire_reactor::ClientTls;
 use everwire_wire::handshake;
 use pyo3::prelude::*;
 
 use crate::connection::Connection;
 use crate::descriptor;
+use crate::driver;
 use crate::errors;
 use crate::settings::Settings;
 use crate::shard::Shard;
@@ -46,35 +50,56 @@ impl Offer {
     }
 }
 
-/// Begins a client's handshake on a connected socket, whose descriptor it takes over; with TLS, if there is whom to trust and
-/// what name the certificate must be for.
+/// Begins a client's handshake on a connected socket, whose descriptor it takes over.
 pub fn connect(
     shard: &Bound<'_, Shard>,
     connection: &Bound<'_, Connection>,
     fd: i32,
     offer: &Offer,
-    tls: Option<(&ClientTLS, &str)>,
+    tls: Option<Tls<'_, '_>>,
 ) -> PyResult<()> {
     let (this, py) = (shard.get(), shard.py());
     this.check(py)?;
     let socket = descriptor::adopt(fd)?;
-    let tls = match tls {
-        Some((tls, name)) => {
+    let (tls, driver) = match tls {
+        None => (ClientTls::None, None),
+        Some(Tls::Core(tls, name)) => {
             let session = reactor::tls::Session::client(&tls.context, name)
                 .and_then(|mut session| session.start().map(|()| session))
                 .map_err(|failure| errors::usage(py, failure.to_string()))?;
-            Some(Box::new(session))
+            (ClientTls::Core(Box::new(session)), None)
         }
-        None => None,
+        Some(Tls::Driver(driver)) => (ClientTls::Driver, Some(driver)),
     };
     let settings = offer.settings.get();
     let begun = this.with(py, |reactor| {
         let (request, head) = offer.with_key(reactor.nonce());
-        let id = reactor.connect(socket, tls, request, settings.settings.clone());
-        reactor.flush();
+        let now = Instant::now();
+        let peer = socket.peer();
+        socket.send_at_once();
+        let id = reactor.connect(Box::new(socket), peer, tls, request, settings.settings.clone(), now);
+        reactor.flush(now);
         id.map(|id| (id, head))
     })?;
     let (id, head) = begun.map_err(|error| errors::usage(py, error.to_string()))?;
     connection.get().keep_request(py, Some(head));
-    Shard::enter(shard, connection, id, settings, connection.clone().into_any().unbind(), None)
+    let begins = driver.is_some();
+    if let Some(driver) = driver {
+        this.table.hold(py).insert_driver(id, driver.clone().unbind());
+    }
+    Shard::enter(shard, connection, id, settings, connection.clone().into_any().unbind())?;
+    if begins {
+        driver::unwrap(shard, id, b"")?;
+        this.with(py, |reactor| reactor.flush_one(id, Instant::now()))?;
+        Shard::settle(shard)?;
+    }
+    Ok(())
+}
+
+/// Who does a client's TLS.
+pub enum Tls<'a, 'py> {
+    /// The core, with a name that the server's certificate must be for.
+    Core(&'a ClientTLS, &'a str),
+    /// A driver in Python.
+    Driver(&'a Bound<'py, PyAny>),
 }

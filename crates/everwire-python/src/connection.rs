@@ -5,8 +5,9 @@
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Instant;
 
-use everwire_reactor::Id;
+use everwire_reactor::{Id, Pause};
 use everwire_wire::Kind;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -72,6 +73,11 @@ impl Connection {
     /// Keeps the request, as it went over the wire.
     pub fn keep_request(&self, py: Python<'_>, request: Option<Box<[u8]>>) {
         self.past.hold(py).request = request;
+    }
+
+    /// Whether received messages wait for the application.
+    pub fn has_messages(&self, py: Python<'_>) -> bool {
+        !self.receiving.hold(py).inbox.is_empty()
     }
 
     /// Keeps where the client was.
@@ -183,7 +189,7 @@ impl Connection {
         }
         let (shard, id) = Self::connected(slf)?;
         // Who may not, because of the wrong thread, changes nothing.
-        shard.get().with(slf.py(), |reactor| reactor.set_streaming(id, on))?;
+        shard.get().with(slf.py(), |reactor| reactor.set_streaming(id, on, Instant::now()))?;
         slf.get().receiving.hold(slf.py()).streaming = if on { Streaming::Fresh } else { Streaming::No };
         Shard::run_soon(shard.bind(slf.py()))
     }
@@ -254,7 +260,7 @@ impl Connection {
         let py = slf.py();
         let (shard, id) = Self::connected(slf)?;
         let close = if code == 1005 && reason.is_empty() { None } else { Some((code, reason)) };
-        let sent = shard.get().with(py, |reactor| reactor.close(id, close))?;
+        let sent = shard.get().with(py, |reactor| reactor.close(id, close, Instant::now()))?;
         match sent {
             Ok(()) => {
                 slf.get().advance(State::Closing);
@@ -303,24 +309,21 @@ impl Connection {
     fn pause(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (shard, id) = Self::connected(slf)?;
         slf.get().receiving.hold(slf.py()).is_paused = true;
-        Shard::pause(shard.bind(slf.py()), id, 0)
+        Shard::pause(shard.bind(slf.py()), id, Pause::Application, 0)
     }
 
     /// Reads again after `pause()`; messages that came before are handed out first.
     fn resume(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (shard, id) = Self::connected(slf)?;
-        let (waiting, is_full) = {
+        let waiting = {
             let mut receiving = slf.get().receiving.hold(slf.py());
             receiving.is_paused = false;
-            (!receiving.inbox.is_empty(), receiving.inbox.is_full())
+            !receiving.inbox.is_empty()
         };
         if waiting {
             Self::deliver_soon(slf)?;
         }
-        if !is_full {
-            Shard::resume(shard.bind(slf.py()), id)?;
-        }
-        Ok(())
+        Shard::resume(shard.bind(slf.py()), id, Pause::Application)
     }
 
     #[getter(_state)]
@@ -382,6 +385,13 @@ impl Connection {
     fn _tls(slf: &Bound<'_, Self>) -> PyResult<Option<TLSSession>> {
         let (shard, id) = Self::connected(slf)?;
         shard.get().with(slf.py(), |reactor| reactor.tls(id).map(TLSSession::of))
+    }
+
+    /// Who does its TLS in Python, if somebody does.
+    fn _ssl_driver(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        let (shard, id) = Self::connected(slf)?;
+        shard.get().check(slf.py())?;
+        Ok(shard.get().table.hold(slf.py()).driver(slf.py(), id))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

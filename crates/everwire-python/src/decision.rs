@@ -1,5 +1,7 @@
 //! Decisions on requests that wait for one: what the rules of the protocol say, and what a program answers.
 
+use std::time::Instant;
+
 use everwire_reactor::Decision;
 use pyo3::prelude::*;
 
@@ -50,9 +52,10 @@ pub fn accept(
 ) -> PyResult<()> {
     let py = shard.py();
     let Some(id) = connection.get().id() else { return Ok(()) };
+    let now = Instant::now();
     let decided = shard.get().with(py, |reactor| match reactor.check(id) {
-        Some(Ok(upgrade)) => reactor.decide(id, Decision::Accept { upgrade: &upgrade, subprotocol, fields }),
-        Some(Err(refusal)) => reactor.decide(id, Decision::Refuse(&refusal)),
+        Some(Ok(upgrade)) => reactor.decide(id, Decision::Accept { upgrade: &upgrade, subprotocol, fields }, now),
+        Some(Err(refusal)) => reactor.decide(id, Decision::Refuse(&refusal), now),
         None => Ok(()),
     })?;
     decided.map_err(|error| errors::usage(py, error.to_string()))?;
@@ -63,7 +66,7 @@ pub fn accept(
 pub fn respond(shard: &Bound<'_, Shard>, connection: &Bound<'_, Connection>, response: Decision<'_>) -> PyResult<()> {
     let py = shard.py();
     let Some(id) = connection.get().id() else { return Ok(()) };
-    let decided = shard.get().with(py, |reactor| reactor.decide(id, response))?;
+    let decided = shard.get().with(py, |reactor| reactor.decide(id, response, Instant::now()))?;
     decided.map_err(|error| errors::usage(py, error.to_string()))?;
     Shard::run_soon(shard)
 }

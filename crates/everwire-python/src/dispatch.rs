@@ -12,11 +12,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::connection::{Connection, State};
+use crate::driver;
 use crate::ending;
-use crate::errors;
 use crate::inbox::{Entry, Marks};
 use crate::message;
-use crate::outside;
 use crate::shard::Shard;
 
 /// Events between two looks at the clock.
@@ -92,7 +91,27 @@ fn apply(
             Ok(())
         }
         Event::Drained(id) => tell(slf, id, |connection| connection.call_method0(intern!(py, "_on_drained"))),
-        Event::Hungry(id) => outside::resume_reading(slf, id),
+        Event::Withdrawn(id) => {
+            let known = {
+                let table = slf.get().table.hold(py);
+                table.connection(py, id).zip(table.endpoint(py, id))
+            };
+            match known {
+                Some((connection, endpoint)) => {
+                    endpoint.bind(py).call_method1(intern!(py, "_withdrawn"), (connection,)).map(drop)
+                }
+                None => Ok(()),
+            }
+        }
+        Event::Idle(id) => {
+            // Who is slow to take what came has no reason to complain of silence.
+            match connection_of(slf, id) {
+                Some(connection) if connection.get().has_messages(py) => Ok(()),
+                _ => slf.get().with(py, |reactor| reactor.close_idle(id, Instant::now())),
+            }
+        }
+        Event::Ciphertext(id, Payload::Scratch(range)) => driver::unwrap(slf, id, &scratch[range]),
+        Event::Ciphertext(id, Payload::Owned(bytes)) => driver::unwrap(slf, id, &bytes),
         Event::Pong(id, data) => {
             tell(slf, id, |connection| connection.call_method1(intern!(py, "_on_pong"), (PyBytes::new(py, &data),)))
         }
@@ -159,7 +178,7 @@ fn introduce(slf: &Bound<'_, Shard>, id: Id) -> PyResult<Option<(Py<Connection>,
     let connection = endpoint.bind(py).call_method0(intern!(py, "_make"))?.cast_into::<Connection>()?;
     Connection::attach(&connection, slf.clone().unbind(), id, marks)?;
     let connection = connection.unbind();
-    this.table.hold(py).insert(id, connection.clone_ref(py), endpoint.clone_ref(py), None);
+    this.table.hold(py).insert(id, connection.clone_ref(py), endpoint.clone_ref(py));
     Ok(Some((connection, endpoint)))
 }
 
@@ -176,23 +195,27 @@ fn tell<'py>(
 }
 
 /// An error in a handler or callback: the loop is told, the peer gets 1011. An answer to a message behind which the peer closed,
-/// or broke the protocol, is no error of the callback's.
+/// or broke the protocol, is no error of the callback's; that another connection has closed is.
 pub fn report(slf: &Bound<'_, Shard>, id: Option<Id>, error: &PyErr) -> PyResult<()> {
     let py = slf.py();
     let this = slf.get();
     let was_open = match id {
         Some(id) => this.with(py, |reactor| {
+            let now = Instant::now();
             let refusal = Refusal::new(500, "internal error");
             // A handshake that is under way is answered, an open connection closed; there is never both.
-            let answered = reactor.decide(id, Decision::Refuse(&refusal));
-            answered.is_ok() && reactor.close(id, Some((1011, "internal error"))).is_ok()
+            let answered = reactor.decide(id, Decision::Refuse(&refusal), now);
+            answered.is_ok() && reactor.close(id, Some((1011, "internal error")), now).is_ok()
         })?,
         None => false,
     };
-    if !was_open && errors::is_closed(py, error) {
-        return Ok(());
-    }
     let connection = id.and_then(|id| connection_of(slf, id));
+    if !was_open && let Some(connection) = &connection {
+        let is_own = connection.bind(py).call_method1(intern!(py, "_is_own"), (error.value(py),))?;
+        if is_own.is_truthy()? {
+            return Ok(());
+        }
+    }
     let context = PyDict::new(py);
     context.set_item("message", "exception in a callback of a WebSocket connection")?;
     context.set_item("exception", error.value(py))?;
@@ -222,7 +245,9 @@ fn id_of(event: &Event) -> Option<Id> {
         | Event::Pong(id, _)
         | Event::Closing(id)
         | Event::Drained(id)
-        | Event::Hungry(id)
+        | Event::Withdrawn(id)
+        | Event::Idle(id)
+        | Event::Ciphertext(id, _)
         | Event::Closed(id, _) => Some(*id),
     }
 }

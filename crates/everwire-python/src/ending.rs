@@ -49,16 +49,14 @@ pub struct Failure {
 /// The connection is gone.
 pub fn close(shard: &Bound<'_, Shard>, id: Id, ending: reactor::Ending) -> PyResult<()> {
     let py = shard.py();
-    let row = shard.get().table.hold(py).remove(id);
+    let (row, driver) = shard.get().table.hold(py).remove(id);
+    drop(driver);
     let Some(row) = row else { return Ok(()) };
     let connection = row.connection.bind(py);
     connection.get().advance(State::Closed);
     connection.get().keep_client(py, ending.client);
     if let Some(request) = &ending.request {
         connection.get().keep_request(py, Some(request.as_bytes().into()));
-    }
-    if let Some(driver) = &row.driver {
-        driver.bind(py).call_method1(intern!(py, "finish"), (ending.cause.is_none(),))?;
     }
     dispatch::wake_later(shard, &row.connection);
     let said = |close: Option<Received>| close.map(|close| (close.code, close.reason));
@@ -75,12 +73,10 @@ pub fn close(shard: &Bound<'_, Shard>, id: Id, ending: reactor::Ending) -> PyRes
 /// The opening handshake failed.
 pub fn fail(shard: &Bound<'_, Shard>, id: Id, failure: reactor::Failure) -> PyResult<()> {
     let py = shard.py();
-    let row = shard.get().table.hold(py).remove(id);
+    let (row, driver) = shard.get().table.hold(py).remove(id);
+    drop(driver);
     let (connection, endpoint) = match row {
         Some(row) => {
-            if let Some(driver) = &row.driver {
-                driver.bind(py).call_method1(intern!(py, "finish"), (false,))?;
-            }
             row.connection.get().advance(State::Closed);
             (Some(row.connection), row.endpoint)
         }

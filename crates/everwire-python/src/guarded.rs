@@ -29,7 +29,7 @@ pub struct Guarded<T> {
 // sent to another thread), so that nobody comes between reading and writing it, and the GIL's own hand-over orders what one
 // holder did before what the next one does. Whoever gives the GIL up meanwhile leaves the state as it is.
 #[allow(unsafe_code)]
-// SAFETY: the value is reached through `Held` and `visit` only, which hold to that.
+// SAFETY: the value is reached through `Guard` and `visit` only, which hold to that.
 unsafe impl<T: Send> Sync for Guarded<T> {}
 
 impl<T> Guarded<T> {
@@ -39,12 +39,12 @@ impl<T> Guarded<T> {
 
     /// Access, unless somebody has it (a call from inside) or a panic broke it.
     #[inline]
-    pub fn try_hold<'a>(&'a self, _py: Python<'a>) -> Option<Held<'a, T>> {
+    pub fn try_hold<'a>(&'a self, _py: Python<'a>) -> Option<Guard<'a, T>> {
         if self.state.load(Ordering::Relaxed) != FREE {
             return None;
         }
         self.state.store(HELD, Ordering::Relaxed);
-        Some(Held { cell: self, _thread: PhantomData })
+        Some(Guard { cell: self, _thread: PhantomData })
     }
 
     /// Access to what nobody holds across a call into Python, which includes dropping an object.
@@ -52,12 +52,12 @@ impl<T> Guarded<T> {
     /// # Panics
     /// If somebody did.
     #[inline]
-    pub fn hold<'a>(&'a self, _py: Python<'a>) -> Held<'a, T> {
+    pub fn hold<'a>(&'a self, _py: Python<'a>) -> Guard<'a, T> {
         if self.state.load(Ordering::Relaxed) == HELD {
             held_across_a_call();
         }
         self.state.store(HELD, Ordering::Relaxed);
-        Held { cell: self, _thread: PhantomData }
+        Guard { cell: self, _thread: PhantomData }
     }
 
     /// Whether somebody panicked while he had access.
@@ -94,12 +94,12 @@ fn held_across_a_call() -> ! {
 }
 
 /// Access to a [`Guarded`] value; it stays in its thread.
-pub struct Held<'a, T> {
+pub struct Guard<'a, T> {
     cell: &'a Guarded<T>,
     _thread: PhantomData<*mut ()>,
 }
 
-impl<T> Deref for Held<'_, T> {
+impl<T> Deref for Guard<'_, T> {
     type Target = T;
     #[inline]
     fn deref(&self) -> &T {
@@ -111,7 +111,7 @@ impl<T> Deref for Held<'_, T> {
     }
 }
 
-impl<T> DerefMut for Held<'_, T> {
+impl<T> DerefMut for Guard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         #[allow(unsafe_code)]
@@ -122,7 +122,7 @@ impl<T> DerefMut for Held<'_, T> {
     }
 }
 
-impl<T> Drop for Held<'_, T> {
+impl<T> Drop for Guard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         let state = if std::thread::panicking() { BROKEN } else { FREE };

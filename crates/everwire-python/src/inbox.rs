@@ -63,10 +63,6 @@ impl Inbox {
         self.entries.is_empty()
     }
 
-    pub fn is_full(&self) -> bool {
-        self.is_full
-    }
-
     /// Whether a part is the rest of a message that was given up; the last part ends that.
     pub fn skips(&mut self, is_part: bool, fin: bool) -> bool {
         let skips = self.is_skipping && is_part;

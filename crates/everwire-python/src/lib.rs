@@ -6,7 +6,7 @@
 //! | `owner` | who may use a shard: its thread, in its process |
 //! | `listening`, `connecting`, `decision` | its commands: listeners, clients' handshakes, answers to requests |
 //! | `broadcast` | its command for one message to many |
-//! | `outside` | connections whose bytes a driver in Python carries |
+//! | `driver` | TLS that Python does, on sockets of the engine |
 //! | `turn` | the order of a turn |
 //! | `dispatch`, `ending` | events and the calls that they become; the last event of each connection |
 //! | `connection` | `Connection`: messages in and out of one connection |
@@ -37,6 +37,7 @@ mod context;
 mod decision;
 mod descriptor;
 mod dispatch;
+mod driver;
 mod ending;
 mod errors;
 mod finished;
@@ -45,7 +46,6 @@ mod heads;
 mod inbox;
 mod listening;
 mod message;
-mod outside;
 mod owner;
 mod receive;
 mod receiving;

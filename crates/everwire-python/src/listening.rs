@@ -1,5 +1,7 @@
 //! Sockets that listen: whose clients are accepted, and when that stops.
 
+use std::time::Instant;
+
 use everwire_reactor::Id;
 use everwire_wire::handshake::Refusal;
 use pyo3::prelude::*;
@@ -8,6 +10,7 @@ use crate::descriptor;
 use crate::errors;
 use crate::settings::Settings;
 use crate::shard::Shard;
+use crate::turn::BUDGET;
 
 /// Accepts connections on a listening socket, whose descriptor it takes over. `endpoint` is told about them.
 pub fn listen(shard: &Bound<'_, Shard>, fd: i32, settings: &Settings, endpoint: Py<PyAny>) -> PyResult<u64> {
@@ -34,10 +37,12 @@ pub fn stop(shard: &Bound<'_, Shard>, id: Id) -> PyResult<()> {
 pub fn refuse_opening(shard: &Bound<'_, Shard>, id: Id) -> PyResult<()> {
     let refusal = Refusal::new(503, "the server is shutting down").with_field("Retry-After", "1");
     shard.get().with(shard.py(), |reactor| {
+        let now = Instant::now();
         for id in reactor.opening(id) {
-            reactor.refuse(id, &refusal);
+            reactor.refuse(id, &refusal, now);
         }
-        reactor.flush();
+        // They may be many.
+        reactor.flush_until(Instant::now, now + BUDGET);
     })?;
     Shard::settle(shard)
 }

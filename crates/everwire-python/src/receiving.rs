@@ -1,5 +1,6 @@
 //! The receiving half of a connection: messages that wait, and who takes them, a task or a callback.
 
+use everwire_reactor::Pause;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
@@ -93,7 +94,7 @@ impl Connection {
     /// Enough was taken: the reactor may read again.
     pub fn read_on(slf: &Bound<'_, Self>) -> PyResult<()> {
         match slf.get().place.get() {
-            Some((shard, id)) => Shard::resume(shard.bind(slf.py()), *id),
+            Some((shard, id)) => Shard::resume(shard.bind(slf.py()), *id, Pause::Queue),
             None => Ok(()),
         }
     }
@@ -179,7 +180,7 @@ impl Connection {
         let is_awaited = receiving.reader.is_some();
         drop(receiving);
         match (pushed, this.place.get()) {
-            (Pushed::Full(bytes), Some((shard, id))) => Shard::pause(shard.bind(py), *id, bytes)?,
+            (Pushed::Full(bytes), Some((shard, id))) => Shard::pause(shard.bind(py), *id, Pause::Queue, bytes)?,
             (Pushed::Dropped(entry), _) => drop(entry),
             _ => {}
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everwire_reactor::limits::{Deadlines, Limits};
-use everwire_reactor::{Origins, Overflow};
+use everwire_reactor::{Origins, Overflow, Tls};
 use everwire_wire::handshake::{Origin, forwarded};
 use everwire_wire::{Role, deflate};
 use pyo3::prelude::*;
@@ -31,7 +31,11 @@ impl Settings {
         let (high, low) =
             options.get::<(u64, u64)>("queue")?.unwrap_or((limits.queue_messages, limits.queue_messages / 4));
         let marks = Marks { high: high.max(1) as usize, low: low as usize, bytes: limits.queue_bytes as usize };
-        let tls = options.get::<Py<ServerTLS>>("tls")?.map(|tls| Arc::clone(&tls.get().context));
+        let tls = match options.get::<Py<ServerTLS>>("tls")? {
+            Some(tls) => Tls::Core(Arc::clone(&tls.get().context)),
+            None if options.get("has_driver")?.unwrap_or(false) => Tls::Driver,
+            None => Tls::None,
+        };
         let settings = everwire_reactor::Settings {
             role: if options.get("is_server")?.unwrap_or(false) { Role::Server } else { Role::Client },
             limits,
@@ -46,7 +50,7 @@ impl Settings {
             proxy_protocol: options.get("proxy_protocol")?.unwrap_or(false),
             trusted: options.trusted()?,
             forwarded: options.forwarded()?,
-            secure: options.get("secure")?.unwrap_or(false) || tls.is_some(),
+            secure: options.get("secure")?.unwrap_or(false),
             tls,
             loopback: options.get("loopback")?.unwrap_or(false),
             overflow: options.overflow()?,

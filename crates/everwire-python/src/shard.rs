@@ -3,26 +3,26 @@
 //! Here are the object, who may use it, and what of it Python sees. What its methods do is in the files that they name.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use everwire_reactor as reactor;
-use everwire_reactor::Id;
+use everwire_reactor::{Id, Pause};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::connecting::{self, Offer};
+use crate::connecting::{self, Offer, Tls};
 use crate::connection::Connection;
 use crate::decision::{self, Judgement};
 use crate::errors;
-use crate::guarded::{Guarded, Held};
-use crate::outside::Driven;
+use crate::guarded::{Guard, Guarded};
 use crate::owner::Owner;
 use crate::schedule::Schedule;
 use crate::settings::Settings;
 use crate::table::Table;
 use crate::tls::ClientTLS;
 use crate::turn::Leftover;
-use crate::{broadcast, listening, outside};
+use crate::{broadcast, driver, listening};
 
 /// Sockets of one event loop. Everything happens in the loop's thread.
 #[pyclass(frozen, weakref, module = "everwire._core")]
@@ -50,7 +50,7 @@ impl Shard {
 
     /// The reactor, for whoever gives up the GIL meanwhile: nobody else comes in, it is held.
     #[inline]
-    pub fn hold<'a>(&'a self, py: Python<'a>) -> PyResult<Held<'a, reactor::Shard>> {
+    pub fn hold<'a>(&'a self, py: Python<'a>) -> PyResult<Guard<'a, reactor::Shard>> {
         self.check(py)?;
         self.reactor.try_hold(py).ok_or_else(|| self.refusal(py))
     }
@@ -83,10 +83,9 @@ impl Shard {
         id: Id,
         settings: &Settings,
         endpoint: Py<PyAny>,
-        driver: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         Connection::attach(connection, slf.clone().unbind(), id, settings.marks)?;
-        slf.get().table.hold(slf.py()).insert(id, connection.clone().unbind(), endpoint, driver);
+        slf.get().table.hold(slf.py()).insert(id, connection.clone().unbind(), endpoint);
         Self::settle(slf)
     }
 
@@ -100,12 +99,13 @@ impl Shard {
             this.is_dispatching.load(Ordering::Relaxed) || (has_more && this.is_turning.load(Ordering::Relaxed));
         let is_first = last != turn && !is_gathering;
         if at_once || is_first {
-            let is_outside = this.with(slf.py(), |reactor| {
-                reactor.flush_one(id);
-                reactor.has_outside()
+            let now = Instant::now();
+            let has_wraps = this.with(slf.py(), |reactor| {
+                reactor.flush_one(id, now);
+                reactor.has_wraps()
             })?;
-            if is_outside {
-                outside::write(slf)?;
+            if has_wraps {
+                driver::wrap(slf, now)?;
             }
         }
         Self::run_soon(slf)?;
@@ -119,22 +119,20 @@ impl Shard {
     }
 
     /// Stops reading from a connection, in which so many bytes wait.
-    pub fn pause(slf: &Bound<'_, Self>, id: Id, queued: usize) -> PyResult<()> {
+    pub fn pause(slf: &Bound<'_, Self>, id: Id, reason: Pause, queued: usize) -> PyResult<()> {
         slf.get().with(slf.py(), |reactor| {
-            reactor.pause(id);
+            reactor.pause(id, reason);
             reactor.set_queued(id, queued);
-        })?;
-        outside::pause_reading(slf, id)
+        })
     }
 
-    /// Reads from a paused connection again, soon.
-    pub fn resume(slf: &Bound<'_, Self>, id: Id) -> PyResult<()> {
+    /// Reads from a paused connection again, soon, if no other reason is left.
+    pub fn resume(slf: &Bound<'_, Self>, id: Id, reason: Pause) -> PyResult<()> {
         let has_work = slf.get().with(slf.py(), |reactor| {
-            reactor.resume(id);
+            reactor.resume(id, reason);
             reactor.set_queued(id, 0);
             reactor.has_work()
         })?;
-        outside::resume_reading(slf, id)?;
         if has_work { Self::run_soon(slf) } else { Ok(()) }
     }
 }
@@ -143,7 +141,7 @@ impl Shard {
 impl Shard {
     #[new]
     fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let reactor = reactor::Shard::new().map_err(|error| errors::system(&error))?;
+        let reactor = reactor::Shard::new(Instant::now()).map_err(|error| errors::system(&error))?;
         Ok(Shard {
             owner: Owner::caller(),
             reactor: Guarded::new(reactor),
@@ -196,39 +194,14 @@ impl Shard {
         connection: &Bound<'_, Connection>,
         fd: i32,
         offer: &Bound<'_, Offer>,
-        tls: Option<&Bound<'_, ClientTLS>>,
+        tls: Option<&Bound<'_, PyAny>>,
         server_name: Option<&str>,
     ) -> PyResult<()> {
-        connecting::connect(slf, connection, fd, offer.get(), tls.map(Bound::get).zip(server_name))
-    }
-
-    fn attach_client(
-        slf: &Bound<'_, Self>,
-        connection: &Bound<'_, Connection>,
-        offer: &Bound<'_, Offer>,
-        driver: Py<PyAny>,
-        peer: Option<(String, u16)>,
-    ) -> PyResult<u64> {
-        outside::attach_client(slf, connection, offer.get(), Driven { driver, peer })
-    }
-
-    fn attach_server(
-        slf: &Bound<'_, Self>,
-        connection: &Bound<'_, Connection>,
-        settings: &Settings,
-        endpoint: Py<PyAny>,
-        driver: Py<PyAny>,
-        peer: Option<(String, u16)>,
-    ) -> PyResult<u64> {
-        outside::attach_server(slf, connection, settings, endpoint, Driven { driver, peer })
-    }
-
-    fn set_blocked(slf: &Bound<'_, Self>, id: u64, blocked: bool) -> PyResult<()> {
-        outside::set_blocked(slf, Id::from_bits(id), blocked)
-    }
-
-    fn feed(slf: &Bound<'_, Self>, id: u64, data: &[u8], last: bool) -> PyResult<()> {
-        outside::feed(slf, Id::from_bits(id), data, last)
+        let tls = tls.map(|tls| match tls.cast::<ClientTLS>() {
+            Ok(core) => Tls::Core(core.get(), server_name.unwrap_or_default()),
+            Err(_) => Tls::Driver(tls),
+        });
+        connecting::connect(slf, connection, fd, offer.get(), tls)
     }
 
     fn judge(slf: &Bound<'_, Self>, connection: &Bound<'_, Connection>) -> PyResult<Option<Judgement>> {

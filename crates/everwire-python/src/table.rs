@@ -1,6 +1,8 @@
 //! Which Python objects belong to which connection of the reactor. Changed only while the GIL is held, and never during a call
 //! into Python: what comes out of it is dropped by the caller, after the lock.
 
+use std::collections::HashMap;
+
 use everwire_reactor::Id;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
@@ -14,10 +16,6 @@ pub struct Row {
     pub connection: Py<Connection>,
     /// Who is told about its handshake.
     pub endpoint: Py<PyAny>,
-    /// Who carries its bytes, if the reactor does not.
-    pub driver: Option<Py<PyAny>>,
-    /// The driver takes no output now.
-    pub is_blocked: bool,
 }
 
 struct Listener {
@@ -33,6 +31,8 @@ pub struct Table {
     /// Rows whose place somebody else has already, because the end of their connection was not told yet.
     displaced: Vec<Row>,
     listeners: Vec<Listener>,
+    /// Who does the TLS of connections, if neither the core nor nobody does.
+    drivers: HashMap<Id, Py<PyAny>>,
 }
 
 impl Table {
@@ -45,7 +45,7 @@ impl Table {
     }
 
     pub fn driver(&self, py: Python<'_>, id: Id) -> Option<Py<PyAny>> {
-        self.row(id)?.driver.as_ref().map(|driver| driver.clone_ref(py))
+        self.drivers.get(&id).map(|driver| driver.clone_ref(py))
     }
 
     /// Who is told about the connections of a listener, and how much may wait in each.
@@ -54,37 +54,34 @@ impl Table {
         Some((listener.endpoint.clone_ref(py), listener.marks))
     }
 
-    pub fn row(&self, id: Id) -> Option<&Row> {
+    fn row(&self, id: Id) -> Option<&Row> {
         match self.rows.get(id.index())? {
             Some(row) if row.id == id => Some(row),
             _ => self.displaced.iter().find(|row| row.id == id),
         }
     }
 
-    pub fn row_mut(&mut self, id: Id) -> Option<&mut Row> {
-        match self.rows.get_mut(id.index())? {
-            Some(row) if row.id == id => Some(row),
-            _ => self.displaced.iter_mut().find(|row| row.id == id),
-        }
+    pub fn insert_driver(&mut self, id: Id, driver: Py<PyAny>) {
+        self.drivers.insert(id, driver);
     }
 
-    pub fn insert(&mut self, id: Id, connection: Py<Connection>, endpoint: Py<PyAny>, driver: Option<Py<PyAny>>) {
+    pub fn insert(&mut self, id: Id, connection: Py<Connection>, endpoint: Py<PyAny>) {
         if self.rows.len() <= id.index() {
             self.rows.resize_with(id.index() + 1, || None);
         }
-        let row = Row { id, connection, endpoint, driver, is_blocked: false };
+        let row = Row { id, connection, endpoint };
         self.displaced.extend(self.rows[id.index()].replace(row));
     }
 
     #[must_use = "drop it after the lock"]
-    pub fn remove(&mut self, id: Id) -> Option<Row> {
-        match self.rows.get_mut(id.index())?.take_if(|row| row.id == id) {
-            Some(row) => Some(row),
-            None => {
-                let at = self.displaced.iter().position(|row| row.id == id)?;
-                Some(self.displaced.swap_remove(at))
-            }
-        }
+    pub fn remove(&mut self, id: Id) -> (Option<Row>, Option<Py<PyAny>>) {
+        let driver = self.drivers.remove(&id);
+        let own = self.rows.get_mut(id.index()).and_then(|place| place.take_if(|row| row.id == id));
+        let row = own.or_else(|| {
+            let at = self.displaced.iter().position(|row| row.id == id)?;
+            Some(self.displaced.swap_remove(at))
+        });
+        (row, driver)
     }
 
     pub fn add_listener(&mut self, id: Id, endpoint: Py<PyAny>, marks: Marks) {
@@ -101,7 +98,9 @@ impl Table {
         for row in self.rows.iter().flatten().chain(&self.displaced) {
             visit.call(&row.connection)?;
             visit.call(&row.endpoint)?;
-            visit.call(&row.driver)?;
+        }
+        for driver in self.drivers.values() {
+            visit.call(driver)?;
         }
         for listener in &self.listeners {
             visit.call(&listener.endpoint)?;

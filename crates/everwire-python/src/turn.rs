@@ -15,13 +15,13 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::connection::Connection;
 use crate::dispatch::{dispatch, report};
+use crate::driver;
 use crate::errors;
-use crate::outside;
 use crate::shard::Shard;
 use crate::waiter::Waiter;
 
 /// How long a turn goes on before other work of the event loop has its turn.
-const BUDGET: Duration = Duration::from_millis(1);
+pub const BUDGET: Duration = Duration::from_millis(1);
 /// A turn that comes later than this was kept waiting by somebody, who should hear of it.
 const LATE: Duration = Duration::from_secs(1);
 
@@ -70,14 +70,14 @@ fn turn(slf: &Bound<'_, Shard>) -> PyResult<()> {
     let began = Instant::now();
     let until = began + BUDGET;
     let late = this.schedule.lateness(py, began);
-    this.with(py, |reactor| reactor.wait(began))?.map_err(|error| errors::system(&error))?;
+    this.with(py, |reactor| reactor.wait())?.map_err(|error| errors::system(&error))?;
     deliver(slf)?;
     loop {
         let kept = this.leftover.hold(py).batch.take();
         let (events, scratch) = match kept {
             Some(kept) => kept,
             None => {
-                let batch = this.with(py, |reactor| reactor.collect(until))?;
+                let batch = this.with(py, |reactor| reactor.collect(Instant::now, until))?;
                 (batch.events.into(), batch.scratch)
             }
         };
@@ -85,8 +85,8 @@ fn turn(slf: &Bound<'_, Shard>) -> PyResult<()> {
         let dispatched = dispatch(slf, events, scratch, until);
         this.is_dispatching.store(false, Ordering::Relaxed);
         let dispatched = dispatched.and_then(|()| wake(slf, until));
-        this.with(py, |reactor| reactor.flush_until(until))?;
-        outside::write(slf)?;
+        this.with(py, |reactor| reactor.flush_until(Instant::now, until))?;
+        driver::wrap(slf, until)?;
         dispatched?;
         let has_work = this.with(py, |reactor| reactor.has_work())?;
         if Instant::now() >= until || (!has_work && this.leftover.hold(py).is_empty()) {
@@ -98,13 +98,13 @@ fn turn(slf: &Bound<'_, Shard>) -> PyResult<()> {
         this.schedule.cancel_timer(py)?;
         warn_late(py, late)?;
     }
-    let grace = if late > LATE { late.as_millis() as u64 } else { 0 };
+    let grace = if late > LATE { late } else { Duration::ZERO };
     this.with(py, |reactor| {
         let now = Instant::now();
-        reactor.expire(now, grace);
-        reactor.flush_until(now.max(until));
+        reactor.expire(Instant::now, grace, now.max(until));
+        reactor.flush_until(Instant::now, now.max(until));
     })?;
-    outside::write(slf)
+    driver::wrap(slf, until)
 }
 
 /// Wakes the tasks that have something to receive, until the time is up.

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::limits::Limits;
-use crate::timers::Millis;
+use crate::moment::Moment;
 
 /// A block of addresses, such as `10.0.0.0/8`; a lone address is a block of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,11 @@ impl FromStr for Network {
     }
 }
 
+/// How often the table is searched for addresses to forget.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How long an address that holds nothing is remembered: by then it has earned its whole burst again.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// Why an address is not let in right now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excess {
@@ -60,7 +66,7 @@ pub enum Excess {
 #[derive(Default)]
 pub struct Addresses {
     entries: HashMap<Key, Entry>,
-    swept: Millis,
+    swept: Moment,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,13 +76,13 @@ struct Entry {
     connections: u64,
     /// Handshakes that may come at once, in thousandths.
     credit: u64,
-    seen: Millis,
+    seen: Moment,
 }
 
 impl Addresses {
     /// Counts one more handshake and connection of `address`, or says what it has too many of. A table that is full of
     /// addresses in use counts no new ones (`false`): the limits that know no address still hold.
-    pub fn admit(&mut self, address: IpAddr, limits: &Limits, now: Millis) -> Result<bool, Excess> {
+    pub fn admit(&mut self, address: IpAddr, limits: &Limits, now: Moment) -> Result<bool, Excess> {
         let burst = limits.handshakes_per_second.saturating_mul(2_000);
         if self.entries.len() as u64 >= limits.addresses && !self.entries.contains_key(&key(address)) {
             self.sweep(now);
@@ -85,7 +91,7 @@ impl Addresses {
             }
         }
         let entry = self.entries.entry(key(address)).or_insert(Entry { connections: 0, credit: burst, seen: now });
-        let earned = now.saturating_sub(entry.seen).saturating_mul(limits.handshakes_per_second);
+        let earned = (now.since(entry.seen).as_millis() as u64).saturating_mul(limits.handshakes_per_second);
         entry.credit = entry.credit.saturating_add(earned).min(burst);
         entry.seen = now;
         if entry.credit < 1000 {
@@ -107,12 +113,12 @@ impl Addresses {
     }
 
     /// Forgets addresses that hold nothing and have been quiet; at most once a second, because it looks at all of them.
-    fn sweep(&mut self, now: Millis) {
-        if now < self.swept + 1000 {
+    fn sweep(&mut self, now: Moment) {
+        if self.swept.is_set() && now.since(self.swept) < SWEEP {
             return;
         }
         self.swept = now;
-        self.entries.retain(|_, entry| entry.connections > 0 || now < entry.seen + 2000);
+        self.entries.retain(|_, entry| entry.connections > 0 || now.since(entry.seen) < QUIET);
     }
 }
 
@@ -131,6 +137,10 @@ fn bits(address: IpAddr) -> (u128, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_millis(millis)
+    }
 
     fn ip(text: &str) -> IpAddr {
         text.parse().expect("a literal address")
@@ -155,22 +165,22 @@ mod tests {
         let limits = Limits { connections_per_address: 2, ..Limits::default() };
         let mut addresses = Addresses::default();
         let neighbors = [ip("2001:db8::1"), ip("2001:db8::2"), ip("2001:db8::3")];
-        assert_eq!(addresses.admit(neighbors[0], &limits, 0), Ok(true));
-        assert_eq!(addresses.admit(neighbors[1], &limits, 0), Ok(true));
-        assert_eq!(addresses.admit(neighbors[2], &limits, 0), Err(Excess::Connections));
-        assert_eq!(addresses.admit(ip("2001:db8:0:1::1"), &limits, 0), Ok(true));
+        assert_eq!(addresses.admit(neighbors[0], &limits, at(0)), Ok(true));
+        assert_eq!(addresses.admit(neighbors[1], &limits, at(0)), Ok(true));
+        assert_eq!(addresses.admit(neighbors[2], &limits, at(0)), Err(Excess::Connections));
+        assert_eq!(addresses.admit(ip("2001:db8:0:1::1"), &limits, at(0)), Ok(true));
         addresses.release(neighbors[0]);
-        assert_eq!(addresses.admit(neighbors[2], &limits, 0), Ok(true));
+        assert_eq!(addresses.admit(neighbors[2], &limits, at(0)), Ok(true));
     }
 
     #[test]
     fn handshakes_come_in_bursts_of_two_seconds_and_then_at_the_rate() {
         let limits = Limits { handshakes_per_second: 10, ..Limits::default() };
         let mut addresses = Addresses::default();
-        let came = (0..100).filter(|_| addresses.admit(ip("192.0.2.1"), &limits, 0).is_ok()).count();
+        let came = (0..100).filter(|_| addresses.admit(ip("192.0.2.1"), &limits, at(0)).is_ok()).count();
         assert_eq!(came, 20);
-        assert_eq!(addresses.admit(ip("192.0.2.1"), &limits, 99), Err(Excess::Handshakes));
-        let later = (0..100).filter(|_| addresses.admit(ip("192.0.2.1"), &limits, 1000).is_ok()).count();
+        assert_eq!(addresses.admit(ip("192.0.2.1"), &limits, at(99)), Err(Excess::Handshakes));
+        let later = (0..100).filter(|_| addresses.admit(ip("192.0.2.1"), &limits, at(1000)).is_ok()).count();
         assert!((9..=10).contains(&later), "{later}");
     }
 
@@ -179,11 +189,11 @@ mod tests {
         let limits = Limits { addresses: 3, ..Limits::default() };
         let mut addresses = Addresses::default();
         for (n, text) in ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"].into_iter().enumerate() {
-            assert_eq!(addresses.admit(ip(text), &limits, n as u64), Ok(n < 3));
+            assert_eq!(addresses.admit(ip(text), &limits, at(n as u64)), Ok(n < 3));
         }
         assert_eq!(addresses.entries.len(), 3);
         addresses.release(ip("192.0.2.1"));
-        assert_eq!(addresses.admit(ip("192.0.2.5"), &limits, 10_000), Ok(true));
+        assert_eq!(addresses.admit(ip("192.0.2.5"), &limits, at(10_000)), Ok(true));
         assert_eq!(addresses.entries.len(), 3);
     }
 }

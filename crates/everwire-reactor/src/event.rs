@@ -37,8 +37,12 @@ pub enum Event {
     Closing(Id),
     /// Output fell below the low-water mark after having been above the high one.
     Drained(Id),
-    /// What an outside driver fed was used up: it is to read on.
-    Hungry(Id),
+    /// The application need not decide about this request any more: its time is over, or nobody is let in now.
+    Withdrawn(Id),
+    /// No message came within the idle limit: [`close_idle`](crate::Shard::close_idle), unless the application has one that waits.
+    Idle(Id),
+    /// Ciphertext came for the driver that does this connection's TLS: [`unwrapped`](crate::Shard::unwrapped) takes its answer.
+    Ciphertext(Id, Payload),
     /// The connection is gone; its last event.
     Closed(Id, Box<Ending>),
     /// A listener stopped accepting for a moment, because descriptors or memory ran out.

@@ -6,11 +6,11 @@
 //! | `connection` | one connection, by what it does: opening, reading, writing, heartbeat, closing |
 //! | [`event`] | what the driver is told |
 //! | [`settings`], [`limits`] | what it decides |
-//! | `listener`, [`socket`], `poller` | the system's side |
+//! | [`source`], [`socket`], `outflow`, `listener`, `poller` | the system's side |
 //! | [`tls`] | rustls |
-//! | `outbox`, `timers`, [`slots`], [`address`], [`memory`], [`metrics`], `workspace` | the parts |
+//! | `moment`, `outbox`, `timers`, [`slots`], [`address`], [`memory`], [`metrics`], `workspace` | the parts |
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod address;
 pub mod event;
@@ -21,18 +21,23 @@ pub mod settings;
 pub mod shard;
 pub mod slots;
 pub mod socket;
+pub mod source;
 pub mod tls;
 
 mod connection;
 mod listener;
+mod moment;
 mod outbox;
+mod outflow;
 mod poller;
 mod timers;
 mod workspace;
 
-pub use connection::Refused;
+pub use connection::phase::{Stage, TRANSITIONS, diagram};
+pub use connection::{Pause, Refused};
 pub use event::{Batch, Cause, Ending, Event, Failure, Payload, Timeout};
-pub use settings::{Origins, Overflow, Settings};
-pub use shard::{Decision, Frame, Report, Shard};
+pub use settings::{Origins, Overflow, Settings, Tls};
+pub use shard::{ClientTls, Decision, Frame, Report, Shard, Unwrapped};
 pub use slots::Id;
 pub use socket::{Peer, Socket};
+pub use source::{Outflow, Source};

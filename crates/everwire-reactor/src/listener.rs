@@ -2,13 +2,13 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::settings::Settings;
 use crate::socket::{Peer, Socket};
-use crate::timers::Millis;
 
 /// How long accepting pauses when descriptors or memory have run out: freed descriptors bring no new event.
-pub(crate) const STARVED: Millis = 250;
+pub(crate) const STARVED: Duration = Duration::from_millis(250);
 
 pub(crate) struct Listener {
     pub socket: Socket,

@@ -20,7 +20,7 @@ pub struct Settings {
     pub deadlines: Deadlines,
     /// What compression to agree to; `None` for none.
     pub deflate: Option<deflate::Config>,
-    /// Subprotocols of ours, the dearest first.
+    /// Subprotocols of ours, in order of preference.
     pub subprotocols: Vec<String>,
     /// Whose pages may connect.
     pub origins: Origins,
@@ -38,9 +38,9 @@ pub struct Settings {
     pub trusted: Vec<Network>,
     /// In which field they say it.
     pub forwarded: forwarded::Source,
-    /// TLS in the core, if any.
-    pub tls: Option<Arc<tls::ServerContext>>,
-    /// The bytes come through TLS, here or in an outside source.
+    /// Who does TLS with those who connect, if there is any.
+    pub tls: Tls,
+    /// The bytes come through TLS.
     pub secure: bool,
     /// The listener is on a loopback address.
     pub loopback: bool,
@@ -54,6 +54,17 @@ impl Settings {
         let seconds = self.hsts.filter(|_| self.secure)?;
         Some(("Strict-Transport-Security", format!("max-age={seconds}")))
     }
+}
+
+/// Who does TLS on a listener's connections.
+#[derive(Clone)]
+pub enum Tls {
+    /// Nobody: there is none.
+    None,
+    /// The core.
+    Core(Arc<tls::ServerContext>),
+    /// The shard's driver: see [`Event::Ciphertext`](crate::Event::Ciphertext).
+    Driver,
 }
 
 /// Whose pages may open connections; compared as origins: scheme, host and port (RFC 6454 §4).

@@ -72,20 +72,26 @@ impl<T> Slots<T> {
         })
     }
 
-    /// Keeps `value`; its id stays good until [`Slots::remove`].
-    pub fn insert(&mut self, value: T) -> Id {
+    /// Keeps what `make` makes of its id, which stays good until [`Slots::remove`].
+    pub fn insert_with(&mut self, make: impl FnOnce(Id) -> T) -> Id {
         match self.free.pop() {
             Some(index) => {
                 let slot = &mut self.slots[index as usize];
-                slot.value = Some(value);
-                Id { index, generation: slot.generation }
+                let id = Id { index, generation: slot.generation };
+                slot.value = Some(make(id));
+                id
             }
             None => {
-                let index = self.slots.len() as u32;
-                self.slots.push(Slot { generation: 0, value: Some(value) });
-                Id { index, generation: 0 }
+                let id = Id { index: self.slots.len() as u32, generation: 0 };
+                self.slots.push(Slot { generation: 0, value: Some(make(id)) });
+                id
             }
         }
+    }
+
+    /// Keeps `value`.
+    pub fn insert(&mut self, value: T) -> Id {
+        self.insert_with(|_| value)
     }
 
     /// Takes the value of `id` out; the id finds nothing from now on.

@@ -1,8 +1,12 @@
 //! A non-blocking stream socket, TCP or Unix, and what the engine does with it.
 
 use std::io::{self, IoSlice, Read};
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use crate::outflow;
+use crate::source::{Outflow, Source};
 
 /// A connected or listening stream socket; closes when dropped.
 pub struct Socket {
@@ -72,35 +76,43 @@ impl Socket {
     pub fn send_at_once(&self) {
         let _ = self.inner.set_tcp_nodelay(true);
     }
+}
 
-    /// Reads what is there; 0 is the end.
-    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+impl Source for Socket {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         (&self.inner).read(buffer)
     }
 
-    /// Writes as much as the kernel takes.
-    pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.inner.send_with_flags(bytes, NO_SIGNAL)
     }
 
-    /// Writes as much of several pieces as the kernel takes.
-    pub fn write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         self.inner.send_vectored_with_flags(pieces, NO_SIGNAL)
     }
 
-    /// The error that killed the connection while nobody was reading, if one did.
-    pub fn take_error(&self) -> Option<io::Error> {
+    fn has_unread(&self) -> bool {
+        self.inner.peek(&mut [MaybeUninit::uninit()]).is_ok_and(|count| count > 0)
+    }
+
+    fn take_error(&self) -> Option<io::Error> {
         self.inner.take_error().unwrap_or_else(Some)
     }
 
-    /// Tells the peer that nothing more comes.
-    pub fn shutdown_write(&self) {
+    fn outflow(&self) -> Option<Outflow> {
+        outflow::of(self.inner.as_raw_fd())
+    }
+
+    fn shutdown_write(&self) {
         let _ = self.inner.shutdown(Shutdown::Write);
     }
 
-    /// Ends the connection for every process that holds this socket, a forked child included.
-    pub fn shutdown(&self) {
+    fn shutdown(&self) {
         let _ = self.inner.shutdown(Shutdown::Both);
+    }
+
+    fn descriptor(&self) -> Option<RawFd> {
+        Some(self.inner.as_raw_fd())
     }
 }
 

@@ -1,16 +1,14 @@
 //! A hierarchical timer wheel: thousands of deadlines, constant cost each, no clock of its own.
 //!
-//! Time is milliseconds since the shard began. A tick is 8 ms; each of the levels has 64 places, and a place of one level spans
-//! the whole level below it. An entry sits in the lowest level whose span reaches its deadline and sinks as time passes.
+//! A tick is 8 ms; each of the levels has 64 places, and a place of one level spans the whole level below it. An entry sits in the lowest level whose span reaches its deadline and sinks as time passes.
 //! Entries are never removed: their owner remembers which deadline it waits for and ignores an entry that comes too early
 //! (it arms a new one) or for a deadline it no longer has. A deadline that moves later therefore costs nothing at all.
 
+use crate::moment::Moment;
 use crate::slots::Id;
 
-/// Milliseconds since the shard began.
-pub type Millis = u64;
-
-const TICK: Millis = 8;
+/// Milliseconds.
+const TICK: u64 = 8;
 const PLACES: usize = 64;
 const LEVELS: usize = 5;
 
@@ -42,7 +40,11 @@ impl Default for Wheel {
 
 impl Wheel {
     /// A time not after the earliest deadline, and close to it when it is near: when to call [`Wheel::advance`] next.
-    pub fn next(&self) -> Option<Millis> {
+    pub fn next(&self) -> Option<Moment> {
+        self.next_tick().map(|tick| Moment::from_millis(tick * TICK))
+    }
+
+    fn next_tick(&self) -> Option<u64> {
         let mut earliest: Option<u64> = None;
         for (number, level) in self.levels.iter().enumerate() {
             if level.occupied == 0 {
@@ -61,21 +63,21 @@ impl Wheel {
             };
             earliest = Some(earliest.map_or(at, |e| e.min(at)));
         }
-        earliest.map(|tick| tick * TICK)
+        earliest
     }
 
     /// Asks for `id` to come out of [`Wheel::advance`] at `at` or up to a tick later, never earlier.
-    pub fn arm(&mut self, id: Id, at: Millis) {
-        let tick = at.div_ceil(TICK).max(self.now + 1);
+    pub fn arm(&mut self, id: Id, at: Moment) {
+        let tick = at.ceil_millis().div_ceil(TICK).max(self.now + 1);
         self.place(Entry { tick, id });
     }
 
     /// Moves time on and appends every id whose deadline has come to `due`.
-    pub fn advance(&mut self, now: Millis, due: &mut Vec<Id>) {
-        let target = now / TICK;
+    pub fn advance(&mut self, now: Moment, due: &mut Vec<Id>) {
+        let target = now.millis() / TICK;
         while self.now < target {
-            let next = match self.next() {
-                Some(next) => (next / TICK).max(self.now + 1),
+            let next = match self.next_tick() {
+                Some(next) => next.max(self.now + 1),
                 None => target,
             };
             if next > target {
@@ -132,6 +134,10 @@ mod tests {
     use super::*;
     use crate::slots::Slots;
 
+    fn ms(millis: u64) -> Moment {
+        Moment::from_millis(millis)
+    }
+
     fn ids(count: usize) -> Vec<Id> {
         let mut slots = Slots::default();
         (0..count).map(|n| slots.insert(n)).collect()
@@ -144,13 +150,13 @@ mod tests {
             for start in [0, 5, 8, 500, 511, 512, 32_767, 40_000, 2_097_151] {
                 let mut wheel = Wheel::default();
                 let mut due = Vec::new();
-                wheel.advance(start, &mut due);
-                wheel.arm(id, start + at);
+                wheel.advance(ms(start), &mut due);
+                wheel.arm(id, ms(start + at));
                 let mut now = start;
                 let mut rounds = 0;
                 while due.is_empty() {
-                    now = wheel.next().expect("something is armed").max(now);
-                    wheel.advance(now, &mut due);
+                    now = wheel.next().expect("something is armed").millis().max(now);
+                    wheel.advance(ms(now), &mut due);
                     rounds += 1;
                     assert!(rounds < 300, "at {at} from {start}: no progress at {now}");
                 }
@@ -165,10 +171,10 @@ mod tests {
         let all = ids(1000);
         let mut wheel = Wheel::default();
         for (n, id) in all.iter().enumerate() {
-            wheel.arm(*id, (n as u64 * 7919) % 600_000 + 1);
+            wheel.arm(*id, ms((n as u64 * 7919) % 600_000 + 1));
         }
         let mut due = Vec::new();
-        wheel.advance(700_000, &mut due);
+        wheel.advance(ms(700_000), &mut due);
         assert_eq!(due.len(), 1000);
         assert_eq!(wheel.next(), None);
     }
@@ -189,18 +195,18 @@ mod tests {
         for round in 0..20_000 {
             let id = all[round % all.len()];
             let at = now + 1 + random(if round % 50 == 0 { 5_000_000 } else { 40_000 });
-            wheel.arm(id, at);
+            wheel.arm(id, ms(at));
             expected.push((at, id));
             now += random(300);
             let mut due = Vec::new();
-            wheel.advance(now, &mut due);
+            wheel.advance(ms(now), &mut due);
             let (came, waiting): (Vec<_>, Vec<_>) =
                 expected.into_iter().partition(|(at, _)| at.div_ceil(TICK) <= now / TICK);
             expected = waiting;
             assert_eq!(due.len(), came.len(), "round {round} at {now}");
             let next = wheel.next();
             match expected.iter().map(|(at, _)| at.div_ceil(TICK) * TICK).min() {
-                Some(earliest) => assert!(next.is_some_and(|next| next <= earliest), "round {round}"),
+                Some(earliest) => assert!(next.is_some_and(|next| next.millis() <= earliest), "round {round}"),
                 None => assert_eq!(next, None),
             }
         }

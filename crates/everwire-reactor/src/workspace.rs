@@ -1,16 +1,16 @@
 //! What all connections of a shard work with, one at a time.
 
 use std::collections::VecDeque;
-use std::time::Instant;
 
 use everwire_wire::Codec;
 
 use crate::address::Addresses;
 use crate::event::Event;
 use crate::metrics::Metrics;
+use crate::moment::Moment;
 use crate::outbox::Pool;
 use crate::slots::Id;
-use crate::timers::{Millis, Wheel};
+use crate::timers::Wheel;
 
 /// Bytes that one read asks for. A read that brings fewer has emptied the socket.
 pub(crate) const READ: usize = 64 * 1024;
@@ -30,14 +30,14 @@ pub(crate) struct Workspace {
     pub pool: Pool,
     pub wheel: Wheel,
     pub addresses: Addresses,
-    pub now: Millis,
     /// Since when nobody is read, because memory is short.
-    pub short: Option<Millis>,
-    began: Instant,
+    pub short: Option<Moment>,
     /// Who has something to read, in the order of service.
     pub ready: VecDeque<Id>,
     /// Who has something to write.
     pub dirty: VecDeque<Id>,
+    /// Whose output the driver is to wrap.
+    pub wraps: VecDeque<Id>,
 }
 
 impl Workspace {
@@ -52,17 +52,11 @@ impl Workspace {
             pool: Pool::default(),
             wheel: Wheel::default(),
             addresses: Addresses::default(),
-            now: 0,
             short: None,
-            began: Instant::now(),
             ready: VecDeque::new(),
             dirty: VecDeque::new(),
+            wraps: VecDeque::new(),
         }
-    }
-
-    /// A stopwatch for what is shorter than a millisecond; it starts again after an hour.
-    pub fn micros(&self) -> u32 {
-        self.began.elapsed().as_micros() as u32
     }
 
     /// Whether one more read fits behind what the events refer to. A large message ends its batch: its answer is on its way

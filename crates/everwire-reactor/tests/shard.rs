@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use driver::{BINARY, CLOSE, Driver, PING, REQUEST, Seen, TEXT, frame, settings};
 use everwire_reactor::limits::{Deadlines, Limits};
-use everwire_reactor::{Cause, Frame, Id, Origins, Overflow, Refused, Report, Settings, Timeout, memory};
+use everwire_reactor::{Cause, Frame, Id, Origins, Overflow, Pause, Refused, Report, Settings, Timeout, memory};
 use everwire_wire::Kind;
 
 fn deadlines(change: impl FnOnce(&mut Deadlines)) -> Settings {
@@ -77,11 +77,11 @@ fn a_head_that_drips_byte_by_byte_is_answered() {
 fn a_paused_connection_is_not_read_and_loses_nothing() {
     let mut driver = Driver::new(settings());
     let (mut peer, id) = driver.open();
-    driver.shard.pause(id);
+    driver.shard.pause(id, Pause::Application);
     peer.write(&frame(TEXT, b"later"));
     driver.turn_for(Duration::from_millis(50));
     assert!(driver.seen.is_empty(), "{:?}", driver.seen);
-    driver.shard.resume(id);
+    driver.shard.resume(id, Pause::Application);
     assert_eq!(driver.message().2, b"later");
 }
 
@@ -169,7 +169,7 @@ fn the_closing_handshake_goes_both_ways() {
     assert_eq!(peer.read_to_end(&mut driver), [0x88, 5, 3, 232, b'b', b'y', b'e']);
 
     let (mut peer, id) = driver.open();
-    driver.shard.close(id, Some((1001, "later"))).expect("open");
+    driver.shard.close(id, Some((1001, "later")), Instant::now()).expect("open");
     assert_eq!(peer.read_until(&mut driver, b"later")[..2], [0x88, 7]);
     peer.write(&frame(CLOSE, &[3, 233]));
     assert_eq!(driver.until("the end", closed), (Some(1001), Some(1001), None));
@@ -212,7 +212,7 @@ fn a_violation_is_answered_and_nothing_after_it_is_looked_at() {
 fn a_close_that_is_never_answered_ends_in_time_although_the_peer_goes_on_sending() {
     let mut driver = Driver::new(deadlines(|it| it.close = Some(Duration::from_millis(200))));
     let (mut peer, id) = driver.open();
-    driver.shard.close(id, Some((1000, ""))).expect("open");
+    driver.shard.close(id, Some((1000, "")), Instant::now()).expect("open");
     let began = Instant::now();
     while !driver.seen.iter().any(|seen| closed(seen).is_some()) {
         if began.elapsed() < Duration::from_millis(150) {
@@ -277,7 +277,7 @@ fn a_late_turn_blames_nobody() {
     let (_peer, id) = driver.open();
     driver.turn_for(Duration::from_millis(70));
     std::thread::sleep(Duration::from_millis(300));
-    driver.shard.expire(Instant::now(), 300);
+    driver.shard.expire(Instant::now, Duration::from_millis(300), Instant::now() + Duration::from_millis(1));
     assert!(driver.shard.is_open(id), "nobody was listening when the pong could have come");
     driver.until("the end", closed);
 }
@@ -299,7 +299,7 @@ fn a_broadcast_is_encoded_once_and_passes_the_slow_by() {
     let mut all = Frame::new(Kind::Text, b"to everybody");
     let mut report = Report::default();
     for (_, id) in &peers {
-        driver.shard.send_frame(*id, &mut all, &mut report);
+        driver.shard.send_frame(*id, &mut all, &mut report, Instant::now());
     }
     assert_eq!((report.sent, report.slow, report.closed), (2, 1, 0));
     for index in [0, 2] {
@@ -315,7 +315,7 @@ fn a_slow_connection_is_closed_with_1013_if_that_is_the_policy() {
     let (mut peer, id) = driver.open();
     fill(&mut driver, id);
     let mut report = Report::default();
-    driver.shard.send_frame(id, &mut Frame::new(Kind::Text, b"too late"), &mut report);
+    driver.shard.send_frame(id, &mut Frame::new(Kind::Text, b"too late"), &mut report, Instant::now());
     assert_eq!(report.slow, 1);
     let all = peer.read_to_end(&mut driver);
     assert!(all.ends_with(b"too slow: try again later"), "{:?}", &all[all.len() - 40..]);

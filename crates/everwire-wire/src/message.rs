@@ -31,3 +31,18 @@ impl Payload {
         }
     }
 }
+
+impl Payload {
+    /// Bytes of it.
+    pub fn len(&self) -> usize {
+        match self {
+            Payload::Input(range) => range.len(),
+            Payload::Owned(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

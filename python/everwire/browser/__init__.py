@@ -6,9 +6,9 @@ whoever brings code from a page. What differs from browsers, and why, stands in 
 
 from .abort import AbortController, AbortSignal
 from .closing import CloseInfo, WebSocketError
+from .duplex import OpenInfo
 from .event import CloseEvent, ErrorEvent, Event, MessageEvent
 from .readable import ReadableStream, ReadableStreamDefaultReader, ReadResult
-from .session import OpenInfo
 from .stream import WebSocketStream
 from .target import EventTarget
 from .websocket import WebSocket

@@ -9,19 +9,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import weakref
 from typing import Any, Protocol
 
-from ..client import ClientConnection, connect
-from ..connection import State
+from ..client import ClientConnection, DialerOptions, HandshakeOptions, connect
+from ..connection import State, ending
 from ..errors import ConnectionClosed, HandshakeFailed, UsageError
+from ..http import HeadersLike
 from ..limits import Limits
 from .outgoing import Outgoing
 
-__all__ = ["Link", "Owner", "Wire"]
+__all__ = ["Link", "LinkOptions", "Owner", "Wire", "running_loop"]
 
 # The loop keeps only weak references to its tasks.
 _tasks: set[asyncio.Task[None]] = set()
+
+
+def running_loop(kind: str) -> asyncio.AbstractEventLoop:
+    """The event loop that runs, for an object of this kind.
+
+    Raises:
+        UsageError: none does.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError(f"a {kind} needs a running event loop: make it in a coroutine, under asyncio.run()") from None
+
+
+class LinkOptions(HandshakeOptions, DialerOptions, total=False):
+    """What :func:`~everwire.connect` takes, but for what this package says itself."""
+
+    additional_headers: HeadersLike | None
+    sock: socket.socket | None
+    open_timeout: float | None
+    logger: logging.Logger | logging.LoggerAdapter[Any] | None
 
 
 class Owner(Protocol):
@@ -62,7 +85,7 @@ class Link:
     """
 
     def __init__(
-        self, owner: Owner, url: str, protocols: list[str], options: dict[str, Any], loop: asyncio.AbstractEventLoop
+        self, owner: Owner, url: str, protocols: list[str], options: LinkOptions, loop: asyncio.AbstractEventLoop
     ) -> None:
         for name in ("subprotocols", "create_connection"):
             if name in options:
@@ -77,7 +100,7 @@ class Link:
         self._reading: asyncio.Task[None] | None = None
         self._has_ended = False
         # Browsers follow none (WebSockets §2.2).
-        options = {"max_redirects": 0, **options}
+        options.setdefault("max_redirects", 0)
         opening = connect(url, subprotocols=protocols or None, create_connection=self._make, **options)
         self._opening = self._spawn(self._open(opening, protocols))
 
@@ -178,7 +201,7 @@ class Link:
         self._has_ended = True
         owner, self.kept = self._owner(), None
         if owner is not None and self.wire is not None:
-            owner._on_end(self.wire._exception())
+            owner._on_end(ending(self.wire))
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         # Not by the loop's factory: an eager task would begin within whatever call of the program led here.

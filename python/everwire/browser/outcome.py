@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Generator
 from typing import Any, Generic, Protocol, TypeVar
 
-__all__ = ["Held", "Holder", "Outcome"]
+__all__ = ["Holder", "Outcome", "StrongOutcome"]
 
 T = TypeVar("T")
 
@@ -22,8 +22,8 @@ class Holder(Protocol):
         """The only one who waited was cancelled."""
 
 
-class Held(Generic[T]):
-    """An outcome as programs get it: whoever has it holds what it is an outcome of."""
+class StrongOutcome(Generic[T]):
+    """An outcome as programs get it: it refers strongly to what it is an outcome of, which lives as long."""
 
     def __init__(self, outcome: Outcome[T], holder: object) -> None:
         self._outcome = outcome

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+from ..connection import begin_closing, has_room, is_own, wait_for_room
 from ..errors import ConnectionClosed, LimitExceeded
 from .message import PIECE, File, is_file, pieces, remaining, size_of
 
@@ -55,7 +56,7 @@ class Outgoing:
     """
 
     def __init__(self, wire: ClientConnection, limit: int) -> None:
-        self.broken: Exception | None = None
+        self.broken: BaseException | None = None
         self._wire = wire
         self._loop = asyncio.get_running_loop()
         self._limit = limit
@@ -115,7 +116,7 @@ class Outgoing:
         if self._queue:
             self._queue.append(_Goodbye(code, reason))
         else:
-            self._wire._close(1005 if code is None else code, reason)
+            begin_closing(self._wire, 1005 if code is None else code, reason)
 
     def end(self, *, everything_left: bool) -> None:
         """Note that the connection is closed: what waits now will wait forever."""
@@ -127,7 +128,7 @@ class Outgoing:
     def _take(self, message: str | bytes | memoryview, size: int) -> bool:
         """Give a message to the engine, unless it has enough for now."""
         wire = self._wire
-        if wire._is_mid_message or wire._is_full():
+        if not has_room(wire):
             return False
         before = wire.write_buffer_size
         try:
@@ -193,23 +194,25 @@ class Outgoing:
         while self._queue:
             item = self._queue[0]
             if isinstance(item, _Goodbye):
-                self._wire._close(1005 if item.code is None else item.code, item.reason)
+                begin_closing(self._wire, 1005 if item.code is None else item.code, item.reason)
             else:
                 try:
                     await self._send(item)
-                except ConnectionClosed:
+                except BaseException as error:
                     # What is queued stays counted: it will never be sent.
-                    return
-                except Exception as error:
+                    if is_own(self._wire, error):
+                        return
                     self.broken = error
-                    self._wire._close(1011, "a file could not be read")
+                    begin_closing(self._wire, 1011, "a file could not be read")
+                    if not isinstance(error, Exception):
+                        raise
                     return
                 self._queued -= item.size
             self._queue.popleft()
 
     async def _send(self, item: _Item) -> None:
         if not is_file(item.content) and item.size <= self._large:
-            await self._wire._wait_for_room()
+            await wait_for_room(self._wire)
             before = self._wire.write_buffer_size
             self._wire.send_nowait(item.content)  # type: ignore[arg-type]
             self._note(item.size, before)

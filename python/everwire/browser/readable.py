@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
 
 from ..errors import ConnectionClosed, UsageError
-from .outcome import Held, Outcome
+from .outcome import Outcome, StrongOutcome
 
 __all__ = ["ReadResult", "ReadableStream", "ReadableStreamDefaultReader"]
 
@@ -242,7 +242,7 @@ class ReadableStreamDefaultReader:
             UsageError: the reader was released.
             WebSocketError: the stream failed.
         """
-        return Held(self._closed, self._stream)
+        return StrongOutcome(self._closed, self._stream)
 
     releaseLock = release_lock
 

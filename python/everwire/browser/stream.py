@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Iterable
 from types import TracebackType
-from typing import Any
+from typing import Unpack
 
-from ..errors import UsageError
 from . import subprotocol
 from .abort import AbortSignal
-from .address import parse
 from .closing import CloseInfo, WebSocketError, checked
-from .outcome import Held
-from .session import OpenInfo, Session
+from .duplex import Duplex, OpenInfo
+from .link import LinkOptions, running_loop
+from .outcome import StrongOutcome
+from .url import normalized
 
 __all__ = ["WebSocketStream"]
 
@@ -32,7 +31,12 @@ class WebSocketStream:
     """
 
     def __init__(
-        self, url: str, *, protocols: Iterable[str] = (), signal: AbortSignal | None = None, **options: Any
+        self,
+        url: str,
+        *,
+        protocols: Iterable[str] = (),
+        signal: AbortSignal | None = None,
+        **options: Unpack[LinkOptions],
     ) -> None:
         """Begin to connect.
 
@@ -46,18 +50,13 @@ class WebSocketStream:
             TypeError: ``protocols`` is one text.
             UsageError: the URL, a subprotocol or an option cannot be, or no event loop is running; the text says what to do.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            raise UsageError(
-                "a WebSocketStream needs a running event loop: make it in a coroutine, under asyncio.run()"
-            ) from None
+        running_loop("WebSocketStream")
         if isinstance(protocols, str):
             raise TypeError(f"protocols is a list of str, not a str: use [{protocols!r}]")
         if signal is not None and not isinstance(signal, AbortSignal):
             raise TypeError(f"signal is an AbortSignal, not {type(signal).__name__}: take it from an AbortController")
-        self._url = parse(url).url
-        self._session = Session(self._url, subprotocol.checked(protocols), signal, options)
+        self._url = normalized(url)
+        self._duplex = Duplex(self._url, subprotocol.checked(protocols), signal, options)
 
     @property
     def url(self) -> str:
@@ -74,7 +73,7 @@ class WebSocketStream:
             WebSocketError: it could not be opened; ``__cause__`` says why. Or it was closed before.
             BaseException: the reason of the signal.
         """
-        return Held(self._session.opened, self._session)
+        return StrongOutcome(self._duplex.opened, self._duplex)
 
     @property
     def closed(self) -> Awaitable[CloseInfo]:
@@ -83,7 +82,7 @@ class WebSocketStream:
         Raises:
             WebSocketError: it was not closed cleanly, or something was left unwritten; or as :attr:`opened`.
         """
-        return Held(self._session.closed, self._session)
+        return StrongOutcome(self._duplex.closed, self._duplex)
 
     def close(self, *, close_code: int | None = None, reason: str = "") -> None:
         """Begin to close; what waits to be written will not be. Before it is open, it fails instead.
@@ -96,10 +95,10 @@ class WebSocketStream:
             TypeError: they are no number, no text.
             UsageError: a code that programs must not send, or a reason that is too long; nothing happened.
         """
-        self._session.close(*checked(close_code, reason))
+        self._duplex.close(*checked(close_code, reason))
 
     async def __aenter__(self) -> OpenInfo:
-        return await self._session.opened
+        return await self._duplex.opened
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
@@ -107,7 +106,7 @@ class WebSocketStream:
         self.close(close_code=1000 if kind is None else None)
         # Who reads or writes was told how it ended; who leaves has what was wanted.
         with contextlib.suppress(WebSocketError):
-            await self._session.closed
+            await self._duplex.closed
 
     def __repr__(self) -> str:
         return f"<WebSocketStream {self._url}>"

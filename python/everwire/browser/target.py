@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from ..errors import UsageError
 from .event import Event
@@ -46,6 +46,15 @@ class _Entry:
         self.once = once
         self.is_removed = False
         self.on_removed: Callable[[], None] | None = None
+
+
+class AddEventListenerOptions(TypedDict, total=False):
+    """What JavaScript tells beside the listener (DOM §2.7); ``capture`` and ``passive`` mean nothing without a tree."""
+
+    capture: bool
+    once: bool
+    passive: bool
+    signal: AbortSignal | None
 
 
 class EventTarget:
@@ -120,11 +129,11 @@ class EventTarget:
         self,
         type: str,
         listener: Listener | None,
-        options: Mapping[str, Any] | bool | None = None,
-        **more: Any,
+        options: AddEventListenerOptions | bool | None = None,
+        **more: Unpack[AddEventListenerOptions],
     ) -> None:
         """:meth:`add_event_listener`, as JavaScript spells it; options may come as a dictionary, and capturing means nothing."""
-        given = {**(options if isinstance(options, Mapping) else {}), **more}
+        given: dict[str, Any] = {**(options if isinstance(options, Mapping) else {}), **more}
         self.add_event_listener(type, listener, once=bool(given.get("once")), signal=given.get("signal"))
 
     def removeEventListener(

@@ -8,19 +8,19 @@ import json
 import logging
 from collections.abc import Generator, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from ..connection import State
 from ..errors import ConnectionClosed, UsageError
 from . import subprotocol
-from .address import parse
 from .closing import checked
 from .event import CloseEvent, ErrorEvent, Event, MessageEvent
-from .link import Link, Wire
+from .link import Link, LinkOptions, Wire, running_loop
 from .message import File, is_file, payload, size_of
 from .outcome import Outcome
 from .outgoing import extensions_of
 from .target import EventTarget, Handler
+from .url import normalized, origin
 
 __all__ = ["WebSocket"]
 
@@ -67,7 +67,9 @@ class WebSocket(EventTarget):
     # Set before anything can fail, for the destructor.
     _ready_state = State.CLOSED
 
-    def __init__(self, url: str, protocols: str | Iterable[str] | Mapping[str, Any] = (), **options: Any) -> None:
+    def __init__(
+        self, url: str, protocols: str | Iterable[str] | Mapping[str, Any] = (), **options: Unpack[LinkOptions]
+    ) -> None:
         """Begin to connect.
 
         Args:
@@ -80,17 +82,12 @@ class WebSocket(EventTarget):
             UsageError: the URL, a subprotocol or an option cannot be, or no event loop is running; the text says what to do.
         """
         super().__init__()
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise UsageError(
-                "a WebSocket needs a running event loop: make it in a coroutine, under asyncio.run()"
-            ) from None
-        address = parse(url)
+        loop = running_loop("WebSocket")
+        self._url = normalized(url)
         if isinstance(protocols, Mapping):
             protocols = protocols.get("protocols", ())
         wanted = subprotocol.checked([protocols] if isinstance(protocols, str) else protocols)
-        self._url, self._origin = address.url, address.origin
+        self._origin = origin(self._url)
         self._loop = loop
         self._binary_type = "bytes"
         self._protocol = self._extensions = ""
@@ -102,7 +99,7 @@ class WebSocket(EventTarget):
         self._is_pulled = False
         self._pulls = 0
         self._is_awaited = False
-        self._link = Link(self, address.url, wanted, options, loop)
+        self._link = Link(self, self._url, wanted, options, loop)
         self._ready_state = State.CONNECTING
 
     # What it is

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from ..errors import ConnectionClosed, UsageError
 from .abort import exception_of
 from .message import payload
-from .outcome import Held, Outcome
+from .outcome import Outcome, StrongOutcome
 
 __all__ = ["Sink", "WritableStream", "WritableStreamDefaultWriter"]
 
@@ -130,7 +130,7 @@ class WritableStream:
         if not self._sink.is_open:
             late: Outcome[None] = Outcome(self._loop)
             self._late.append(late)
-            return Held(late, self)
+            return StrongOutcome(late, self)
         if not self._queue and self._sink.take(message):
             return Outcome.of(self._loop, None)
         # Whoever wrote it may change it before its turn comes.
@@ -257,7 +257,7 @@ class WritableStreamDefaultWriter:
             UsageError: the writer was released.
             WebSocketError: the connection ended otherwise.
         """
-        return self._released() if self._stream is None else Held(self._stream._ready, self._stream)
+        return self._released() if self._stream is None else StrongOutcome(self._stream._ready, self._stream)
 
     @property
     def closed(self) -> Awaitable[None]:
@@ -266,7 +266,7 @@ class WritableStreamDefaultWriter:
         Raises:
             ConnectionClosed, UsageError, WebSocketError: as :attr:`ready`.
         """
-        return self._released() if self._stream is None else Held(self._stream._closed, self._stream)
+        return self._released() if self._stream is None else StrongOutcome(self._stream._closed, self._stream)
 
     def write(self, message: str | bytes | bytearray | memoryview) -> Awaitable[None]:
         """Write a message at the call; what it returns waits until the connection has taken all of it.

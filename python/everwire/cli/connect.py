@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from ..errors import UsageError
 from ..limits import Limits
-from .destination import Destination
+from .endpoint import Endpoint
 from .input import Input
 from .notice import notice
 from .opening import Opening
@@ -142,11 +142,11 @@ def connect(ctx: click.Context, /, url: str, **options: Any) -> None:
 
 
 def _session(ctx: click.Context, url: str, options: dict[str, Any]) -> Session:
-    destination = Destination.parse(url)
+    endpoint = Endpoint.parse(url)
     headers = tuple(map(_field, options["headers"]))
     token = _token(ctx, options["token"], headers)
     opening = Opening(
-        destination=destination,
+        endpoint=endpoint,
         headers=headers,
         token=token,
         origin=options["origin"],
@@ -164,7 +164,7 @@ def _session(ctx: click.Context, url: str, options: dict[str, Any]) -> Session:
     pipe = None if _is_conversation(options) else _pipe(options)
     if opening.insecure:
         notice("WARNING: --insecure trusts anybody: whoever sits on the path can read and change everything")
-    if token is not None and destination.is_exposed:
+    if token is not None and endpoint.is_exposed:
         notice("WARNING: the token goes over the network unencrypted: use wss://")
     return Session(opening, pipe, has_times=options["timestamps"], is_verbose=options["is_verbose"])
 

@@ -16,7 +16,7 @@ from .ending import Ending, close, ended
 from .escaping import escaped
 from .exit import Exit
 from .prompt import Prompt
-from .screen import columns, show
+from .terminal import columns, show
 
 __all__ = ["Conversation"]
 
@@ -86,19 +86,19 @@ class Conversation:
                 await self._prompt.say([("class:failure", escaped(str(error)))])
             self._prompt.lines.task_done()
 
-    async def _obey(self, wish: slash.Wish, connection: Connection) -> None:
-        match wish:
-            case slash.Text(data) | slash.Binary(data):
+    async def _obey(self, command: slash.Command, connection: Connection) -> None:
+        match command:
+            case slash.SendText(data) | slash.SendBinary(data):
                 await connection.send(data)
                 await self._tell("sent", data)
-            case slash.Ping(every):
+            case slash.SendPing(every):
                 await self._stop_pinging()
                 if every != 0:
                     self._start(self._ping(connection) if every is None else self._ping_often(connection, every))
-            case slash.Close(code, reason):
+            case slash.SendClose(code, reason):
                 self._wanted = code
                 await connection.close(code, reason)
-            case slash.Help():
+            case slash.ShowHelp():
                 await self._prompt.say([("class:notice", slash.HELP)])
 
     async def _tell(self, direction: str, data: str | bytes) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .escaping import pieces
 from .highlight import highlighted
-from .style import Fragments
+from .terminal import Fragments
 
 __all__ = ["BINARY", "TEXT", "message"]
 

@@ -45,7 +45,7 @@ class Failure:
 
     def __init__(self, error: Exception, opening: Opening) -> None:
         self._opening = opening
-        self._where = hidden_url(opening.destination.url)
+        self._where = hidden_url(opening.endpoint.uri)
         self.exit, self.text = self._explain(error)
         response = error.response if isinstance(error, HandshakeFailed) else None
         self.body = [] if response is None else list(_body(response))
@@ -71,7 +71,7 @@ class Failure:
     def _end(self) -> tuple[str, int, str]:
         """What was to be reached from here, and ``"proxy"`` if that is one."""
         proxy = self._opening.way
-        end = proxy or self._opening.destination.address
+        end = proxy or self._opening.endpoint.url
         return escaped(end.host), end.port, "proxy" if proxy else ""
 
     def _refused(self, error: HandshakeFailed) -> tuple[Exit, str]:
@@ -105,7 +105,7 @@ class Failure:
         return text
 
     def _plain_hint(self) -> str:
-        if self._opening.destination.address.secure:
+        if self._opening.endpoint.url.secure:
             return ""
         return f"; if it speaks TLS, it is {self._where.replace('ws://', 'wss://', 1)}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..client import ClientConnection
+from ..connection import tls_session
 from ..http import Headers, Response
 from .escaping import escaped
 from .secret import hidden_field, hidden_url
@@ -19,7 +20,7 @@ def heads(connection: ClientConnection, response: Response | None) -> Iterator[s
         connection: that the handshake was for.
         response: what the server answered, if it did.
     """
-    tls = connection._tls() if connection.state else None
+    tls = tls_session(connection) if connection.state else None
     if tls is not None:
         yield f"* {tls.version}, {tls.cipher}"
     request = connection.request

@@ -8,7 +8,7 @@ from pygments.lexers.data import JsonLexer
 from pygments.token import Keyword, Name, Number, Punctuation, String, _TokenType, is_token_subtype
 
 from .escaping import escaped_json
-from .style import Fragments
+from .terminal import Fragments
 
 __all__ = ["highlighted"]
 

@@ -10,7 +10,7 @@ from ..client import ClientConnection, Proxy, connect, parse_proxy, proxy_for
 from ..errors import UsageError
 from ..limits import Limits
 from ..tls import TLS
-from .destination import Destination
+from .endpoint import Endpoint
 
 __all__ = ["Opening"]
 
@@ -23,7 +23,7 @@ class Opening:
     """What to connect to, and how.
 
     Attributes:
-        destination: where.
+        endpoint: where.
         headers: further fields of the request.
         token: for ``Authorization: Bearer``; not shown by ``repr``.
         origin: the ``Origin`` field.
@@ -39,7 +39,7 @@ class Opening:
         proxy: the URL of a proxy, or ``"none"``; by default that of the environment, if it has one.
     """
 
-    destination: Destination
+    endpoint: Endpoint
     headers: tuple[tuple[str, str], ...] = ()
     token: str | None = dataclasses.field(default=None, repr=False)
     origin: str | None = None
@@ -61,9 +61,9 @@ class Opening:
         Raises:
             UsageError: its URL is none.
         """
-        address = self.destination.address
-        url = self.proxy or proxy_for(address.host, address.port, address.secure)
-        return None if url is None or url == DIRECT else parse_proxy(url)
+        url = self.endpoint.url
+        proxy = self.proxy or proxy_for(url.host, url.port, url.secure)
+        return None if proxy is None or proxy == DIRECT else parse_proxy(proxy)
 
     def connect(self, create_connection: Callable[..., ClientConnection]) -> connect:
         """Open it.
@@ -79,7 +79,7 @@ class Opening:
             fields.append(("Authorization", f"Bearer {self.token}"))
         # A User-Agent among the headers replaces ours.
         return connect(
-            self.destination.url,
+            self.endpoint.uri,
             additional_headers=fields,
             origin=self.origin,
             subprotocols=self.subprotocols,
@@ -98,8 +98,8 @@ class Opening:
         }
         if not named:
             return {}
-        if not self.destination.address.secure:
-            raise UsageError(f"{next(iter(named))} is about TLS, and {self.destination.url} goes without: use wss://")
+        if not self.endpoint.url.secure:
+            raise UsageError(f"{next(iter(named))} is about TLS, and {self.endpoint.uri} goes without: use wss://")
         if self.insecure and self.cacert:
             raise UsageError("--insecure trusts anybody, --cacert only some: use one of them")
         if self.key and not self.cert:

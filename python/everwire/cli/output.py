@@ -9,8 +9,8 @@ import sys
 from . import record
 from .display import message
 from .ending import Ending
-from .screen import columns, show
 from .sink import Sink
+from .terminal import columns, show
 
 __all__ = ["Output"]
 

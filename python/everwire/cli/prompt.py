@@ -14,8 +14,7 @@ from prompt_toolkit.input.vt100 import Vt100Input
 
 from .exit import Exit
 from .history import History
-from .screen import show
-from .style import STYLE, Fragments, color_depth
+from .terminal import STYLE, Fragments, color_depth, show
 
 __all__ = ["Prompt"]
 

@@ -20,8 +20,8 @@ from .notice import notice, plain
 from .opening import Opening
 from .pipe import Pipe
 from .prompt import Prompt
-from .screen import show
 from .secret import hidden_url
+from .terminal import show
 
 __all__ = ["Session"]
 
@@ -78,9 +78,9 @@ class Session:
         return await self._converse(connection)
 
     async def _open(self) -> ClientConnection:
-        destination = self._opening.destination
-        where = escaped(hidden_url(destination.url))
-        note = f" ({destination.note})" if destination.note else ""
+        endpoint = self._opening.endpoint
+        where = escaped(hidden_url(endpoint.uri))
+        note = f" ({endpoint.note})" if endpoint.note else ""
         self._say(f"Connecting to {where}{note}", is_news=bool(note))
         begin = time.perf_counter()
         connection = await self._opening.connect(self._create)

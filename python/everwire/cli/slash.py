@@ -8,7 +8,7 @@ import math
 from ..errors import UsageError
 from .input import read_bytes
 
-__all__ = ["HELP", "Binary", "Close", "Help", "Ping", "Text", "Wish", "parse"]
+__all__ = ["HELP", "Command", "SendBinary", "SendClose", "SendPing", "SendText", "ShowHelp", "parse"]
 
 HELP = """\
 /ping            measure the round trip
@@ -22,44 +22,44 @@ Ctrl-D, Ctrl-C   close and end"""
 
 
 @dataclasses.dataclass(frozen=True)
-class Text:
+class SendText:
     """Send this text."""
 
     text: str
 
 
 @dataclasses.dataclass(frozen=True)
-class Binary:
+class SendBinary:
     """Send these bytes."""
 
     data: bytes
 
 
 @dataclasses.dataclass(frozen=True)
-class Ping:
+class SendPing:
     """Measure the round trip: once, every so many seconds, or (0) not any more."""
 
     every: float | None
 
 
 @dataclasses.dataclass(frozen=True)
-class Close:
-    """Close with this."""
+class SendClose:
+    """Close with this code and reason."""
 
     code: int
     reason: str
 
 
 @dataclasses.dataclass(frozen=True)
-class Help:
+class ShowHelp:
     """Show what there is."""
 
 
-Wish = Text | Binary | Ping | Close | Help
+Command = SendText | SendBinary | SendPing | SendClose | ShowHelp
 """What a line can ask for."""
 
 
-def parse(line: str) -> Wish:
+def parse(line: str) -> Command:
     """What a line asks for.
 
     Raises:
@@ -67,20 +67,20 @@ def parse(line: str) -> Wish:
         OSError: a file cannot be read.
     """
     if not line.startswith("/"):
-        return Text(line)
+        return SendText(line)
     if line.startswith("//"):
-        return Text(line[1:])
+        return SendText(line[1:])
     name, _, rest = line.partition(" ")
     rest = rest.strip()
     match name:
         case "/ping":
-            return Ping(_interval(rest))
+            return SendPing(_interval(rest))
         case "/binary":
-            return Binary(read_bytes(rest))
+            return SendBinary(read_bytes(rest))
         case "/close":
             return _close(rest)
         case "/help":
-            return Help()
+            return ShowHelp()
     raise UsageError(f"there is no command {name}: /help lists them, /{line} sends this as a text")
 
 
@@ -98,10 +98,10 @@ def _interval(text: str) -> float | None:
     return seconds
 
 
-def _close(text: str) -> Close:
+def _close(text: str) -> SendClose:
     code, _, reason = text.partition(" ")
     if not code:
-        return Close(1000, "")
+        return SendClose(1000, "")
     if not (code.isascii() and code.isdigit() and 1000 <= int(code) <= 4999):
         raise UsageError(f"/close takes a code from 1000 to 4999 first; not {code!r}")
-    return Close(int(code), reason.strip())
+    return SendClose(int(code), reason.strip())

@@ -2,6 +2,7 @@
 
 from .backoff import Pace, backoff, retry_after
 from .connect import USER_AGENT, ClientConnection, connect, unix_connect
+from .options import DialerOptions, HandshakeOptions
 from .proxy import PROXY_SCHEMES, Proxy, parse_proxy, proxy_for
 from .verdicts import Verdict, process_exception, verdict
 
@@ -9,6 +10,8 @@ __all__ = [
     "PROXY_SCHEMES",
     "USER_AGENT",
     "ClientConnection",
+    "DialerOptions",
+    "HandshakeOptions",
     "Pace",
     "Proxy",
     "Verdict",

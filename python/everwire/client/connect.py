@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import socket
 import ssl as ssl_module
@@ -12,20 +11,21 @@ import time
 import traceback as traceback_module
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 
 from .. import _core
 from ..connection import Connection, State
-from ..engine import Outside, client_settings, shard_of, start_tls
+from ..engine import ConnectionOptions, SSLDriver, client_settings, shard_of
 from ..errors import HandshakeFailed, ProtocolError, UsageError, system_error
 from ..http import Headers, HeadersLike, Response, parse_response
 from ..limits import Limits
-from ..tls import TLS
+from ..tls import TLS, client_tls
 from .backoff import Pace, backoff, retry_after
+from .dialer import Dialer
+from .options import HandshakeOptions
 from .racing import ATTEMPT_DELAY
-from .redirects import REDIRECTS, Target
+from .redirects import REDIRECTS, HandshakeRequest
 from .relay import Relay
-from .route import Route
 from .tunnel import Tunnel
 from .verdicts import process_exception
 
@@ -43,6 +43,7 @@ class ClientConnection(Connection):
             self._base_logger = logger
         self._opening: asyncio.Future[None] | None = None
         self._relay: Relay | None = None
+        self._driver: SSLDriver | None = None
 
     @property
     def remote_address(self) -> Any:
@@ -66,7 +67,7 @@ class ClientConnection(Connection):
     def _failed(self, connection: ClientConnection, failure: _core.Failure) -> None:
         if self._opening is None or self._opening.done():
             return
-        self._opening.set_exception(_failure(failure))
+        self._opening.set_exception(_failure(failure, None if self._driver is None else self._driver.error))
 
     def _on_closed(self, ending: _core.Ending) -> None:
         super()._on_closed(ending)
@@ -152,20 +153,22 @@ class connect:  # noqa: N801 - used as a function
         open_timeout: float | None = 10,
         process_exception: Callable[[Exception], Exception | None] = process_exception,
         reconnect_delays: Callable[[], Iterator[float]] = backoff,
-        **options: Any,
+        **options: Unpack[ConnectionOptions],
     ) -> None:
         if isinstance(subprotocols, str):
             raise UsageError(f"subprotocols must be a list, not a str: use [{subprotocols!r}]")
         self.uri = uri
-        self._target = Target.parse(uri, _headers(origin, additional_headers, user_agent_header), subprotocols or ())
-        secure = self._target.address.secure
+        self._request = HandshakeRequest.parse(
+            uri, _headers(origin, additional_headers, user_agent_header), subprotocols or ()
+        )
+        secure = self._request.url.secure
         if ssl is not None and ssl is not True and not secure:
             raise UsageError("ssl goes with a wss:// URL")
         if ssl is False and secure:
             raise UsageError("a wss:// URL needs TLS: leave ssl out, or use ws://")
         self._tls = ssl if isinstance(ssl, TLS | ssl_module.SSLContext) else _default_tls
         self._server_hostname = server_hostname
-        self._route = Route(
+        self._dialer = Dialer(
             host=host,
             port=port,
             sock=sock,
@@ -183,7 +186,7 @@ class connect:  # noqa: N801 - used as a function
         self._reconnect_delays = reconnect_delays
         self._open_timeout = open_timeout
         self._options = {"limits": limits, "open_timeout": open_timeout, **options}
-        self._settings = self._settings_for(self._target)
+        self._settings = self._settings_for(self._request)
         self._logger = logger or logging.getLogger("everwire.client")
         self._create_connection = create_connection or ClientConnection
         self.connection: ClientConnection | None = None
@@ -242,30 +245,32 @@ class connect:  # noqa: N801 - used as a function
     async def _open(self) -> ClientConnection:
         try:
             async with asyncio.timeout(self._open_timeout):
-                return await self._follow(self._target)
+                return await self._follow(self._request)
         except TimeoutError as error:
             raise TimeoutError("timed out during opening handshake") from error
 
-    async def _follow(self, target: Target) -> ClientConnection:
+    async def _follow(self, request: HandshakeRequest) -> ClientConnection:
         left = self._max_redirects
         while True:
             try:
                 # Files that cannot be used are told before anything is sent.
-                tls = self._tls._for_client() if target.address.secure and isinstance(self._tls, TLS) else None
-                return await self._handshake(target, await self._route.open(target.address), tls)
+                tls = client_tls(self._tls) if request.url.secure and isinstance(self._tls, TLS) else None
+                return await self._handshake(request, await self._dialer.dial(request.url), tls)
             except HandshakeFailed as refused:
-                further = target.follow(refused, self._route.tied_to) if self._max_redirects else None
+                further = request.follow(refused, self._dialer.tied_to) if self._max_redirects else None
                 if further is None:
                     raise
                 if left == 0:
                     raise HandshakeFailed(f"more than {self._max_redirects} redirects", refused.response) from refused
-                if self._route.sock is not None:
+                if self._dialer.sock is not None:
                     raise UsageError(f"cannot follow redirect to {further.uri} with a preexisting socket") from refused
-                target, left = further, left - 1
+                request, left = further, left - 1
 
-    async def _handshake(self, target: Target, tunnel: Tunnel, tls: _core.ClientTLS | None) -> ClientConnection:
+    async def _handshake(
+        self, request: HandshakeRequest, tunnel: Tunnel, tls: _core.ClientTLS | None
+    ) -> ClientConnection:
         loop = asyncio.get_running_loop()
-        sock, relay, address = tunnel.sock, tunnel.relay, target.address
+        sock, relay, url = tunnel.sock, tunnel.relay, request.url
         connection: ClientConnection | None = None
         try:
             connection = self._create_connection(self._logger)
@@ -273,15 +278,13 @@ class connect:  # noqa: N801 - used as a function
             connection._relay = relay
             connection._opening = loop.create_future()
             shard = shard_of(loop)
-            name = self._server_hostname or address.name
-            is_same = target.subprotocols == self._target.subprotocols
-            settings = self._settings if is_same else self._settings_for(target)
-            offer = _core.Offer(settings, address.authority, address.target, target.fields)
-            if address.secure and isinstance(self._tls, ssl_module.SSLContext):
-                attach = functools.partial(_attach, shard, connection, offer)
-                await start_tls(sock, Outside(shard, attach), self._tls, name)
-            else:
-                shard.connect(connection, sock.detach(), offer, tls, name)
+            name = self._server_hostname or url.name
+            is_same = request.subprotocols == self._request.subprotocols
+            settings = self._settings if is_same else self._settings_for(request)
+            offer = _core.Offer(settings, url.authority, url.target, request.fields)
+            if url.secure and isinstance(self._tls, ssl_module.SSLContext):
+                connection._driver = SSLDriver(self._tls, server_side=False, server_name=name)
+            shard.connect(connection, sock.detach(), offer, connection._driver or tls, name)
             connection._local = local
             await connection._opening
         except BaseException:
@@ -293,11 +296,24 @@ class connect:  # noqa: N801 - used as a function
             raise
         return connection
 
-    def _settings_for(self, target: Target) -> _core.Settings:
-        return client_settings(self._options, subprotocols=list(target.subprotocols))
+    def _settings_for(self, request: HandshakeRequest) -> _core.Settings:
+        return client_settings(self._options, subprotocols=list(request.subprotocols))
 
 
-def unix_connect(path: str | None = None, uri: str | None = None, **options: Any) -> connect:
+class UnixConnectOptions(HandshakeOptions, total=False):
+    """What :func:`~everwire.connect` takes, but for what is about addresses."""
+
+    subprotocols: Sequence[str] | None
+    additional_headers: HeadersLike | None
+    sock: socket.socket | None
+    open_timeout: float | None
+    process_exception: Callable[[Exception], Exception | None]
+    reconnect_delays: Callable[[], Iterator[float]]
+    logger: logging.Logger | logging.LoggerAdapter[Any] | None
+    create_connection: Callable[..., ClientConnection] | None
+
+
+def unix_connect(path: str | None = None, uri: str | None = None, **options: Unpack[UnixConnectOptions]) -> connect:
     """Connect to a Unix socket: :func:`connect` with a path, or with a connected ``sock``.
 
     Args:
@@ -312,16 +328,6 @@ def unix_connect(path: str | None = None, uri: str | None = None, **options: Any
     if uri is None:
         uri = "ws://localhost/" if options.get("ssl") is None else "wss://localhost/"
     return connect(uri, path=path, **options)
-
-
-def _attach(
-    shard: _core.Shard,
-    connection: ClientConnection,
-    offer: _core.Offer,
-    driver: Outside,
-    peer: tuple[str, int] | None,
-) -> tuple[Connection, int]:
-    return connection, shard.attach_client(connection, offer, driver, peer)
 
 
 def _headers(origin: str | None, additional: HeadersLike | None, user_agent: str | None) -> Headers:
@@ -339,7 +345,7 @@ def _in_a_line(error: Exception) -> str:
     return traceback_module.format_exception_only(error)[0].strip()
 
 
-def _failure(failure: _core.Failure) -> Exception:
+def _failure(failure: _core.Failure, tls_error: Exception | None) -> Exception:
     response = None if failure.head is None else parse_response(failure.head, failure.body)
     cause = failure.cause
     kind, text = cause.kind, cause.text
@@ -357,7 +363,7 @@ def _failure(failure: _core.Failure) -> Exception:
                     error = HandshakeFailed("the server hung up during the opening handshake", response)
                     error.__cause__ = EOFError(text)
                 case "tls":
-                    error.__cause__ = ssl_module.SSLError(1, text)
+                    error.__cause__ = tls_error or ssl_module.SSLError(1, text)
                 case "protocol":
                     error.__cause__ = ProtocolError(text)
             return error

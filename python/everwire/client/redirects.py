@@ -9,9 +9,9 @@ import urllib.parse
 from collections.abc import Iterator, Sequence
 
 from ..errors import HandshakeFailed, UsageError
-from ..http import Address, Headers, parse_url
+from ..http import URL, Headers, parse_url
 
-__all__ = ["REDIRECTS", "Target"]
+__all__ = ["REDIRECTS", "HandshakeRequest"]
 
 REDIRECTS = 10
 """How many redirects are followed unless the program says otherwise: two are rare, and a loop must end."""
@@ -27,23 +27,23 @@ _SCHEMES = {"http": "ws", "https": "wss"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Target:
+class HandshakeRequest:
     """A URL and the fields of the request that goes there.
 
     Attributes:
         uri: the URL.
-        address: what it says.
+        url: the same, read.
         headers: the program's own fields.
         subprotocols: to offer.
     """
 
     uri: str
-    address: Address
+    url: URL
     headers: Headers
     subprotocols: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, uri: str, headers: Headers, subprotocols: Sequence[str] = ()) -> Target:
+    def parse(cls, uri: str, headers: Headers, subprotocols: Sequence[str] = ()) -> HandshakeRequest:
         """Read a URL.
 
         Raises:
@@ -55,12 +55,12 @@ class Target:
     def fields(self) -> list[tuple[str, str]]:
         """The request's fields, besides those of the handshake itself."""
         fields = list(self.headers.raw_items())
-        if self.address.user is not None and "Authorization" not in self.headers:
-            credentials = f"{self.address.user}:{self.address.password}".encode()
+        if self.url.user is not None and "Authorization" not in self.headers:
+            credentials = f"{self.url.user}:{self.url.password}".encode()
             fields.append(("Authorization", f"Basic {base64.b64encode(credentials).decode()}"))
         return fields
 
-    def follow(self, refused: HandshakeFailed, tied_to: str | None) -> Target | None:
+    def follow(self, refused: HandshakeFailed, tied_to: str | None) -> HandshakeRequest | None:
         """Where a server sends the client that it refused; ``None`` if it does not.
 
         Credentials stay with the origin that they are for: another one gets neither those of the URL nor the fields
@@ -85,18 +85,18 @@ class Target:
             uri = urllib.parse.urldefrag(urllib.parse.urljoin(self.uri, response.headers.get_all("Location")[0])).url
             scheme, colon, rest = uri.partition(":")
             uri = _SCHEMES.get(scheme.lower(), scheme) + colon + rest
-            address = parse_url(uri)
+            url = parse_url(uri)
         except (UsageError, ValueError) as error:
             raise HandshakeFailed(f"cannot follow redirect: {error}", response) from refused
-        if self.address.secure and not address.secure:
+        if self.url.secure and not url.secure:
             raise HandshakeFailed(f"cannot follow redirect to non-secure URI {uri}", response) from refused
-        if self.address.origin == address.origin:
-            if address.user is None:
-                address = dataclasses.replace(address, user=self.address.user, password=self.address.password)
-            return dataclasses.replace(self, uri=uri, address=address)
+        if self.url.origin == url.origin:
+            if url.user is None:
+                url = dataclasses.replace(url, user=self.url.user, password=self.url.password)
+            return dataclasses.replace(self, uri=uri, url=url)
         if tied_to is not None:
             raise UsageError(f"cannot follow cross-origin redirect to {uri} with {tied_to}") from refused
-        return Target(uri, address, self.headers.without(_CREDENTIALS), tuple(_without_tokens(self.subprotocols)))
+        return HandshakeRequest(uri, url, self.headers.without(_CREDENTIALS), tuple(_without_tokens(self.subprotocols)))
 
 
 def _without_tokens(subprotocols: Sequence[str]) -> Iterator[str]:

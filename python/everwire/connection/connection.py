@@ -10,6 +10,7 @@ import secrets
 import socket
 import time
 import uuid
+import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, overload
@@ -26,7 +27,7 @@ from ..errors import (
     system_error,
 )
 from ..http import Request, Response, parse_response
-from .parts import Parts, is_buffer, send_parts
+from .streaming import MessageStream, is_buffer, send_streaming
 
 __all__ = ["BytesLike", "Connection", "Data", "State"]
 
@@ -165,7 +166,7 @@ class Connection(_core.Connection):
             ConnectionClosed: before or within the message.
             UsageError: another task receives.
         """
-        return Parts(self, decode)
+        return MessageStream(self, decode)
 
     # Sending: send() and send_nowait() are the engine's; what follows is for when they cannot do it at once
 
@@ -175,9 +176,9 @@ class Connection(_core.Connection):
         elif isinstance(message, Mapping):
             raise TypeError("data is a dict-like object: send json.dumps(data), or its keys as a list")
         elif isinstance(message, AsyncIterable):
-            await send_parts(self, message, text)
+            await send_streaming(self, message, text)
         elif isinstance(message, Iterable):
-            await send_parts(self, _each(message), text)
+            await send_streaming(self, _each(message), text)
         else:
             raise TypeError(f"data must be str, bytes, iterable, or async iterable, not {type(message).__name__}")
 
@@ -294,16 +295,25 @@ class Connection(_core.Connection):
 
     def _exception(self) -> ConnectionClosed:
         """How the connection ended: a fresh exception, because raising one changes it."""
+        exception: ConnectionClosed
         if self._ending is None:
-            return ConnectionClosedError(None, None)
-        ending = self._ending
-        rcvd, ours = _close(ending.received), _close(ending.sent)
-        both = rcvd is not None and ours is not None
-        kind = ConnectionClosedOK if _is_planned(ending) else ConnectionClosedError
-        exception = kind(rcvd, ours, ending.received_first if both else None)
-        if ending.cause is not None and kind is ConnectionClosedError:
-            exception.__cause__ = _cause(ending.cause)
+            exception = ConnectionClosedError(None, None)
+        else:
+            ending = self._ending
+            rcvd, ours = _close(ending.received), _close(ending.sent)
+            both = rcvd is not None and ours is not None
+            kind = ConnectionClosedOK if _is_planned(ending) else ConnectionClosedError
+            exception = kind(rcvd, ours, ending.received_first if both else None)
+            if ending.cause is not None and kind is ConnectionClosedError:
+                exception.__cause__ = _cause(ending.cause)
+        exception._connection = weakref.ref(self)
         return exception
+
+    def _is_own(self, error: BaseException) -> bool:
+        """Whether an error says that this connection ended, and nothing else: that of another one is an error like any other."""
+        if isinstance(error, BaseExceptionGroup):
+            return all(map(self._is_own, error.exceptions))
+        return isinstance(error, ConnectionClosed) and error._connection is not None and error._connection() is self
 
     # What the engine calls
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal, TypedDict
 
 from .. import _core
-from ..compression import engine_options
+from ..compression import Deflate, engine_options
 from ..errors import UsageError
 from ..limits import Limits
 
-__all__ = ["client_settings", "server_settings"]
+__all__ = ["ConnectionOptions", "ServerOptions", "client_settings", "server_settings"]
 
 _UNLIMITED = 2**62
 _DEADLINES = {
@@ -22,6 +23,30 @@ _DEADLINES = {
 }
 _SIZES = {"max_size": "message", "max_queue": "queue_messages", "write_limit": "write_high"}
 _SERVER_ONLY = ("hsts", "overflow", "allowed_hosts", "trusted_proxies", "forwarded", "proxy_protocol")
+
+
+class ConnectionOptions(TypedDict, total=False):
+    """What ``serve`` and ``connect`` take beside what they name themselves; :func:`~everwire.serve` says what it means."""
+
+    compression: Literal["deflate"] | Deflate | None
+    ping_interval: float | None
+    ping_timeout: float | None
+    close_timeout: float | None
+    idle_timeout: float | None
+    max_size: int | None
+    max_queue: int | tuple[int | None, int | None] | None
+    write_limit: int | tuple[int, int | None] | None
+
+
+class ServerOptions(ConnectionOptions, total=False):
+    """The same of ``serve``."""
+
+    hsts: int | None
+    overflow: Literal["skip", "close"]
+    allowed_hosts: Sequence[str]
+    trusted_proxies: Sequence[str]
+    forwarded: Literal["x-forwarded-for", "forwarded"]
+    proxy_protocol: bool
 
 
 def server_settings(options: dict[str, Any], **more: Any) -> _core.Settings:

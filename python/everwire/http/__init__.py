@@ -3,11 +3,11 @@
 from .headers import Headers, HeadersLike, MultipleValuesError
 from .messages import Request, Response, accept_key, parse_response, plain_response
 from .origins import Origins
-from .url import FORBIDDEN, Address, parse_url
+from .url import FORBIDDEN, URL, parse_url
 
 __all__ = [
     "FORBIDDEN",
-    "Address",
+    "URL",
     "Headers",
     "HeadersLike",
     "MultipleValuesError",

@@ -8,15 +8,15 @@ import urllib.parse
 
 from ..errors import UsageError
 
-__all__ = ["FORBIDDEN", "Address", "parse_url"]
+__all__ = ["FORBIDDEN", "URL", "parse_url"]
 
 FORBIDDEN = re.compile(r"[\x00-\x20\x7f#%/:<>?@\[\\\]^|]")
 """What no host has (URL Standard, forbidden domain code points)."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Address:
-    """Where a URL leads.
+class URL:
+    """A WebSocket URL, read: where it leads.
 
     Attributes:
         secure: whether it is ``wss``.
@@ -51,7 +51,7 @@ class Address:
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 
 
-def parse_url(url: str) -> Address:
+def parse_url(url: str) -> URL:
     """Read a ``ws://`` or ``wss://`` URL.
 
     Raises:
@@ -85,4 +85,4 @@ def parse_url(url: str) -> Address:
     secure = parts.scheme == "wss"
     user = None if parts.username is None else urllib.parse.unquote(parts.username)
     password = None if parts.password is None else urllib.parse.unquote(parts.password)
-    return Address(secure, host, port or (443 if secure else 80), target, user, password)
+    return URL(secure, host, port or (443 if secure else 80), target, user, password)

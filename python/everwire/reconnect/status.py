@@ -1,4 +1,4 @@
-"""How things stand with a link that comes and goes, told to everybody who watches."""
+"""The status of a client that comes back: what it is doing now, told to everybody who watches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import AsyncIterator
 from typing import Literal
 
-__all__ = ["LinkState", "LinkStatus", "Standing"]
+__all__ = ["CurrentStatus", "LinkState", "LinkStatus"]
 
 LinkState = Literal["new", "connecting", "open", "waiting", "closing", "closed"]
 """``new`` until it is started; then in turn ``connecting``, ``open`` and ``waiting``; at last ``closing`` and ``closed``."""
@@ -19,7 +19,7 @@ _KEPT = 64
 
 @dataclasses.dataclass(frozen=True)
 class LinkStatus:
-    """How things stand.
+    """What the client is doing, and why it is not connected if it is not.
 
     Attributes:
         state: ``"new"``, ``"connecting"``, ``"open"``, ``"waiting"``, ``"closing"`` or ``"closed"``.
@@ -34,7 +34,7 @@ class LinkStatus:
     error: Exception | None = None
 
 
-class Standing:
+class CurrentStatus:
     """The status that holds now, and who waits for the next one."""
 
     def __init__(self) -> None:

@@ -18,9 +18,10 @@ from typing import Any, Protocol
 
 from ..client import ClientConnection, Pace, Verdict, process_exception, retry_after, verdict
 from ..close import Close
+from ..connection import ending, is_own
 from ..errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, UsageError
-from .destination import Destination
-from .status import LinkState, LinkStatus, Standing
+from .connector import Connector
+from .status import CurrentStatus, LinkState, LinkStatus
 
 __all__ = ["OnOpen", "ProcessException", "Supervisor"]
 
@@ -36,14 +37,14 @@ ProcessException = Callable[[Exception], Exception | None]
 """What tells whether an error is final."""
 
 
-class Owner(Protocol):
+class Delegate(Protocol):
     """Whose link it is; what it is told."""
 
     _is_receiving: bool
     """Whether somebody waits for a message."""
 
     def _changed(self, status: LinkStatus) -> None:
-        """Things stand otherwise."""
+        """Called with each new status, before whoever watches sees it."""
 
     def _adopt(self, connection: ClientConnection) -> None:
         """There is a connection."""
@@ -59,8 +60,8 @@ class Supervisor:
     """Keeps a link up.
 
     Args:
-        owner: whose link it is.
-        destination: where it leads.
+        delegate: whose link it is.
+        connector: makes a connection.
         pace: how long to wait.
         process_exception: tells whether an error is final.
         on_open: is called with each new connection.
@@ -68,29 +69,29 @@ class Supervisor:
         logger: where to log.
 
     Attributes:
-        standing: how things stand.
+        status: the status that holds now.
         connection: the open connection, if there is one.
     """
 
     def __init__(
         self,
-        owner: Owner,
-        destination: Destination,
+        delegate: Delegate,
+        connector: Connector,
         pace: Pace,
         process_exception: ProcessException,
         on_open: OnOpen | None,
         open_timeout: float | None,
         logger: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
-        self._owner = owner
-        self._destination = destination
+        self._delegate = delegate
+        self._connector = connector
         self._pace = pace
         self._process_exception = process_exception
         self._on_open = on_open
         self._open_timeout = open_timeout
         self._logger = logger
         self._attempts = 0
-        self.standing = Standing()
+        self.status = CurrentStatus()
         self.connection: ClientConnection | None = None
         # The connection that there is, whether on_open has seen it or not; and how the last one ended.
         self._current: ClientConnection | None = None
@@ -105,8 +106,8 @@ class Supervisor:
 
     @property
     def state(self) -> LinkState:
-        """How things stand, in a word."""
-        return self.standing.now.state
+        """The state of the link."""
+        return self.status.now.state
 
     def start(self) -> None:
         """Begin."""
@@ -200,17 +201,22 @@ class Supervisor:
 
     def _begin(self) -> None:
         self._attempts += 1
-        self._note("connecting", error=self.standing.now.error)
+        self._note("connecting", error=self.status.now.error)
 
     async def _attempt(self) -> None:
         deadline = asyncio.timeout(self._open_timeout)
         try:
             async with deadline:
-                self._current = connection = await self._destination.connect()
+                self._current = connection = await self._connector.connect()
                 if self._on_open is not None:
                     answer = self._on_open(connection)
                     if inspect.isawaitable(answer):
                         await answer
+        except ConnectionClosed as error:
+            if self._current is not None and is_own(self._current, error):
+                raise
+            # Its codes say nothing about this link: like any other network, the way to it may be there again.
+            raise ConnectionError(f"another connection that was asked has ended: {error}") from error
         except TimeoutError as error:
             if not deadline.expired():
                 raise
@@ -219,13 +225,13 @@ class Supervisor:
     def _open(self, connection: ClientConnection) -> None:
         self._pace.opened(asyncio.get_running_loop().time())
         self.connection = connection
-        self._owner._adopt(connection)
+        self._delegate._adopt(connection)
         self._note("open")
         self._attempts = 0
 
     async def _hold(self, connection: ClientConnection) -> None:
         with contextlib.suppress(ConnectionClosed):
-            await self._owner._flush(connection)
+            await self._delegate._flush(connection)
         await connection.wait_closed()
 
     async def _ping(self, connection: ClientConnection) -> None:
@@ -234,7 +240,7 @@ class Supervisor:
                 await (await connection.ping())
         except TimeoutError:
             # Who does not receive leaves the pong unread behind messages: then only heartbeats can judge.
-            if self.connection is connection and self._owner._is_receiving:
+            if self.connection is connection and self._delegate._is_receiving:
                 self.reconnect()
         except ConnectionClosed:
             pass  # the supervisor is on it
@@ -250,7 +256,7 @@ class Supervisor:
         except TimeoutError:
             connection.abort()
         await connection.wait_closed()
-        self._current, self._last = None, connection._exception()
+        self._current, self._last = None, ending(connection)
 
     async def _do(self, step: Coroutine[Any, Any, None]) -> Exception | None:
         """Run one step, which ``close()`` and ``reconnect()`` can end; returns what it failed with."""
@@ -293,7 +299,7 @@ class Supervisor:
                 final.__cause__ = error
             return final
         by_default = self._process_exception is process_exception
-        brings_another = self._destination.is_dynamic or self._on_open is not None
+        brings_another = self._connector.is_dynamic or self._on_open is not None
         if judgement is Verdict.TOKEN and by_default and not brings_another:
             return error  # the same token would be refused again
         delay = self._pace.delay(
@@ -310,12 +316,12 @@ class Supervisor:
         if self._probe is not None:
             self._probe.cancel()
         self._note("closed", error=why)
-        self._owner._ended(self.end())
+        self._delegate._ended(self.end())
 
     def _note(self, state: LinkState, *, delay: float | None = None, error: Exception | None = None) -> None:
         status = LinkStatus(state, self._attempts, delay, error)
-        self.standing.set(status)
-        self._owner._changed(status)
+        self.status.set(status)
+        self._delegate._changed(status)
 
 
 def _in_a_line(error: Exception) -> str:

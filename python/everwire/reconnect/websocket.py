@@ -8,15 +8,15 @@ import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, Unpack, overload
 
-from ..client import ClientConnection, Pace, backoff, process_exception
+from ..client import ClientConnection, DialerOptions, HandshakeOptions, Pace, backoff, process_exception
 from ..close import Close, objection
-from ..connection import BytesLike, Data
+from ..connection import BytesLike, Data, wait_for_room
 from ..errors import ConnectionClosed, ConnectionClosedOK, LimitExceeded, UsageError
 from ..http import HeadersLike
 from .backlog import Backlog, Overflow
-from .destination import Asked, Destination
+from .connector import Connector, ValueOrFunction
 from .status import LinkState, LinkStatus
 from .supervisor import OnOpen, ProcessException, Supervisor
 
@@ -24,6 +24,12 @@ __all__ = ["ReconnectingWebSocket"]
 
 UNREAD = 8
 """Of how many lost connections messages are kept that nobody has received yet."""
+
+
+class ReconnectOptions(HandshakeOptions, DialerOptions, total=False):
+    """What :func:`~everwire.connect` takes, and each of its connections is made with."""
+
+    create_connection: Callable[..., ClientConnection] | None
 
 
 class ReconnectingWebSocket:
@@ -64,11 +70,11 @@ class ReconnectingWebSocket:
 
     def __init__(
         self,
-        uri: Asked[str],
+        uri: ValueOrFunction[str],
         *,
-        additional_headers: Asked[HeadersLike | None] = None,
-        subprotocols: Asked[Sequence[str] | None] = None,
-        token: Asked[str | None] = None,
+        additional_headers: ValueOrFunction[HeadersLike | None] = None,
+        subprotocols: ValueOrFunction[Sequence[str] | None] = None,
+        token: ValueOrFunction[str | None] = None,
         on_open: OnOpen | None = None,
         on_state: Callable[[LinkStatus], object] | None = None,
         on_drop: Callable[[Data, Exception], object] | None = None,
@@ -79,18 +85,18 @@ class ReconnectingWebSocket:
         process_exception: ProcessException = process_exception,
         reconnect_delays: Callable[[], Iterator[float]] = backoff,
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
-        **options: Any,
+        **options: Unpack[ReconnectOptions],
     ) -> None:
         if overflow not in ("oldest", "newest", "refuse"):
             raise UsageError(f'overflow is "oldest", "newest" or "refuse", not {overflow!r}')
         for name, callback in (("on_state", on_state), ("on_drop", on_drop)):
             if inspect.iscoroutinefunction(callback):
                 raise UsageError(f"{name} must be a plain function: nobody would await it; or watch states() in a task")
-        options |= {"open_timeout": open_timeout, "logger": logger}
-        destination = Destination(uri, additional_headers, subprotocols, token, options)
+        settings = {"open_timeout": open_timeout, "logger": logger, **options}
+        connector = Connector(uri, additional_headers, subprotocols, token, settings)
         logger = logger or logging.getLogger("everwire.client")
         self._supervisor = Supervisor(
-            self, destination, Pace(reconnect_delays), process_exception, on_open, open_timeout, logger
+            self, connector, Pace(reconnect_delays), process_exception, on_open, open_timeout, logger
         )
         self._on_state, self._on_drop = on_state, on_drop
         self._backlog = Backlog(queue_messages, queue_bytes, overflow, self._dropped)
@@ -99,17 +105,17 @@ class ReconnectingWebSocket:
         self._sending = asyncio.Lock()
         self._is_receiving = False
 
-    # How things stand
+    # Status
 
     @property
     def status(self) -> LinkStatus:
-        """How things stand: state, number of the attempt, next delay, last error."""
-        return self._supervisor.standing.now
+        """What it is doing now: state, number of the attempt, next delay, last error."""
+        return self._supervisor.status.now
 
     @property
     def state(self) -> LinkState:
         """``"new"``, ``"connecting"``, ``"open"``, ``"waiting"``, ``"closing"`` or ``"closed"``."""
-        return self._supervisor.standing.now.state
+        return self._supervisor.status.now.state
 
     @property
     def connection(self) -> ClientConnection | None:
@@ -128,7 +134,7 @@ class ReconnectingWebSocket:
 
     def states(self) -> AsyncIterator[LinkStatus]:
         """Watch: the status now, then each new one, to the last: ``closed``. Of who is slow, the last 64 wait."""
-        return self._supervisor.standing.watch()
+        return self._supervisor.status.watch()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state}>"
@@ -187,7 +193,7 @@ class ReconnectingWebSocket:
         while self.state != "open":
             if self.state == "closed":
                 raise self._supervisor.end()
-            await self._supervisor.standing.change()
+            await self._supervisor.status.change()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """End it, whatever it is doing, and wait for the end; there is no way back.
@@ -208,12 +214,12 @@ class ReconnectingWebSocket:
             self._supervisor.check_started()
         self._supervisor.close(Close(code, reason))
         while self.state != "closed":
-            await self._supervisor.standing.change()
+            await self._supervisor.status.change()
 
     async def wait_closed(self) -> None:
         """Wait until it is closed, or refused for good; :attr:`status` tells why."""
         while self.state != "closed":
-            await self._supervisor.standing.change()
+            await self._supervisor.status.change()
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -303,7 +309,7 @@ class ReconnectingWebSocket:
                 elif self.state == "closed":
                     raise self._supervisor.end()
                 else:
-                    await self._supervisor.standing.change()
+                    await self._supervisor.status.change()
         finally:
             self._is_receiving = False
 
@@ -340,7 +346,7 @@ class ReconnectingWebSocket:
     async def _send_waiting(self, connection: ClientConnection) -> None:
         """Send what waits; for whoever has the lock. A message leaves the queue when the connection has taken it."""
         while (entry := self._backlog.first()) is not None:
-            await connection._wait_for_room()
+            await wait_for_room(connection)
             if entry.receipt.cancelled():
                 continue
             try:

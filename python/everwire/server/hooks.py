@@ -42,6 +42,12 @@ class Hooks:
         """Whether there is anything to decide here: the engine does the rest by itself."""
         return bool(self.process_request or self.process_response or self.select_subprotocol or self.origins.patterns)
 
+    def too_many(self) -> Response:
+        """What a client hears while others are still being decided about."""
+        response = plain_response(503, "too many handshakes wait for an answer (limits.hooks): try again later\n")
+        response.headers["Retry-After"] = "5"
+        return response
+
     def choose(self, headers: Headers) -> str | None:
         """The first of our subprotocols that a client offers: as the engine chooses."""
         if not self.subprotocols:

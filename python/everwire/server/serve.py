@@ -8,15 +8,15 @@ import socket
 import ssl as ssl_module
 from collections.abc import Callable, Generator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 
-from ..engine import server_settings
+from ..engine import ServerOptions, server_settings
 from ..errors import UsageError
 from ..limits import Limits
 from ..tls import TLS
 from .hooks import ProcessRequest, ProcessResponse, SelectSubprotocol
-from .listening import bind, bind_unix, check_exposure
 from .server import Handler, Server, ServerConnection
+from .sockets import bind, bind_unix, check_exposure
 
 __all__ = ["SERVER", "serve", "unix_serve"]
 
@@ -36,7 +36,7 @@ class serve:  # noqa: N801 - used as a function
         port: the port; 0 for a free one.
         origins: whose pages may connect: origins as browsers send them, compiled patterns, and ``None`` for programs that
             send none. By default those of the host that the request names, and programs. ``"*"`` for everybody.
-        subprotocols: ours, the dearest first; the first that the client offers too is chosen.
+        subprotocols: ours, in order of preference; the first that the client offers too is chosen.
         select_subprotocol: chooses instead: called with the connection and the client's list. Raising
             :exc:`HandshakeFailed` answers 400.
         compression: ``"deflate"``, ``None``, or :class:`~everwire.Deflate` with options.
@@ -86,6 +86,7 @@ class serve:  # noqa: N801 - used as a function
         process_request: ProcessRequest | None = None,
         process_response: ProcessResponse | None = None,
         server_header: str | None = SERVER,
+        open_timeout: float | None = 10,
         limits: Limits | None = None,
         allow_plaintext: bool = False,
         ssl: TLS | ssl_module.SSLContext | None = None,
@@ -97,7 +98,7 @@ class serve:  # noqa: N801 - used as a function
         start_serving: bool = True,
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
         create_connection: Callable[[Server], ServerConnection] | None = None,
-        **options: Any,
+        **options: Unpack[ServerOptions],
     ) -> None:
         if not callable(handler):
             raise UsageError(f"handler must be callable, not {type(handler).__name__}")
@@ -105,7 +106,8 @@ class serve:  # noqa: N801 - used as a function
             raise UsageError(f"subprotocols must be a list, not a str: use [{subprotocols!r}]")
         if ssl is not None and not isinstance(ssl, TLS | ssl_module.SSLContext):
             raise UsageError(f"ssl must be everwire.TLS or ssl.SSLContext, not {type(ssl).__name__}")
-        server_settings({"limits": limits, **options})  # so that mistakes show here, not when the server starts
+        settings: dict[str, Any] = {"limits": limits, "open_timeout": open_timeout, **options}
+        server_settings(settings)  # so that mistakes show here, not when the server starts
         self._where = (host, port, sock, path, backlog, reuse_port, family)
         self._allow_plaintext = allow_plaintext
         self._start_serving = start_serving
@@ -120,7 +122,7 @@ class serve:  # noqa: N801 - used as a function
             logger=logger or logging.getLogger("everwire.server"),
             create_connection=create_connection or ServerConnection,
             tls=ssl,
-            settings={"limits": limits, **options},
+            settings=settings,
         )
         self._tls = ssl
         self.server: Server | None = None
@@ -160,7 +162,26 @@ class serve:  # noqa: N801 - used as a function
         return server
 
 
-def unix_serve(handler: Handler, path: str | None = None, **options: Any) -> serve:
+class UnixServeOptions(ServerOptions, total=False):
+    """What :func:`serve` takes, but for what is about addresses."""
+
+    origins: Sequence[str | re.Pattern[str] | None] | str | None
+    subprotocols: Sequence[str] | None
+    select_subprotocol: SelectSubprotocol | None
+    process_request: ProcessRequest | None
+    process_response: ProcessResponse | None
+    server_header: str | None
+    open_timeout: float | None
+    limits: Limits | None
+    ssl: TLS | ssl_module.SSLContext | None
+    sock: socket.socket | None
+    backlog: int
+    start_serving: bool
+    logger: logging.Logger | logging.LoggerAdapter[Any] | None
+    create_connection: Callable[[Server], ServerConnection] | None
+
+
+def unix_serve(handler: Handler, path: str | None = None, **options: Unpack[UnixServeOptions]) -> serve:
     """Serve on a Unix socket: :func:`serve` with a path, or with a bound ``sock``.
 
     Raises:

@@ -1,23 +1,21 @@
 //! One connection: its phase, its buffers, its place in time.
 //!
-//! ```text
-//!            request read            accepted              both close frames, or failed
-//! Opening ──────────────▶ Asking ──────────────▶ Open ──────────────▶ Lingering ──▶ Over
-//!    │ (client: response)                                                ▲            ▲
-//!    └── refused or failed ──────────────────────────────────────────────┘   ends ────┘
-//! ```
-//! Every step ends with what the socket, the peer or the application said applied in the order it came. A step never removes the
-//! connection itself: it sets [`Phase::Over`], and the shard collects it.
+//! [`phase`] has the table of what leads where. Every step ends with what the socket, the peer or the application said applied in
+//! the order it came. A step never removes the connection itself: it enters [`Phase::Over`], and the shard collects it.
 
 mod closing;
 mod heartbeat;
+mod line;
 mod opening;
+pub(crate) mod phase;
 mod reading;
 mod writing;
 
 pub(crate) use closing::Closing;
 pub(crate) use heartbeat::Clock;
+pub(crate) use line::{Foreign, Line, Wrapping};
 pub(crate) use opening::Opening;
+pub(crate) use phase::Phase;
 pub use writing::Refused;
 
 use std::net::{IpAddr, SocketAddr};
@@ -29,39 +27,18 @@ use everwire_wire::handshake::{Request, Response};
 
 use crate::event::Cause;
 use crate::memory;
+use crate::moment::Moment;
 use crate::outbox::Outbox;
 use crate::settings::Settings;
 use crate::slots::Id;
-use crate::socket::{Peer, Socket};
-use crate::tls;
+use crate::socket::Peer;
 use crate::workspace::Workspace;
 
+/// Bytes of messages that are read past a pause to find the end that is known to lie behind them: more than a socket buffers,
+/// unless they are compressed.
+const AHEAD: usize = 16 * 1024 * 1024;
 /// Bytes of output that a connection may have queued since they were counted; writing counts them all.
 const UNCOUNTED: usize = 64 * 1024;
-
-/// Where a connection is in its life.
-pub(crate) enum Phase {
-    /// The opening handshake: TLS, PROXY header, head.
-    Opening(Box<Opening>),
-    /// A server's request waits for the application's decision.
-    Asking,
-    /// A client's handshake was refused; the answer's body is still coming.
-    Refused,
-    /// Frames.
-    Open(wire::Connection),
-    /// The last output is leaving; input is discarded until the peer hangs up.
-    Lingering,
-    /// To be removed.
-    Over,
-}
-
-/// Where the bytes come from and go to.
-pub(crate) enum Line {
-    /// A socket of ours, perhaps with TLS on it.
-    Socket(Socket, Option<Box<tls::Session>>),
-    /// A driver that feeds bytes and takes output.
-    Outside,
-}
 
 /// The head that the peer sent, kept for the application until it is dropped.
 pub(crate) enum Head {
@@ -70,6 +47,8 @@ pub(crate) enum Head {
 }
 
 pub(crate) struct Conn {
+    /// Its place in the shard.
+    pub id: Id,
     pub phase: Phase,
     pub line: Line,
     pub settings: Arc<Settings>,
@@ -86,6 +65,8 @@ pub(crate) struct Conn {
     stash: Vec<u8>,
     /// The newest ping that was not answered, because the peer does not read.
     unanswered: Option<Box<Control>>,
+    /// Bytes of messages that were handed out although the application takes none, because the peer's end lies behind them.
+    ahead: usize,
     /// Bytes of received messages that wait for the application.
     queued: usize,
     /// Our share of the process-wide account.
@@ -95,18 +76,43 @@ pub(crate) struct Conn {
     pub flags: Flags,
 }
 
+/// Why a connection is not read; each reason has one owner, and reading goes on when none is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// The application said so.
+    Application = 1,
+    /// Enough received messages wait for it.
+    Queue = 2,
+}
+
+/// The reasons that hold.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Pauses(u8);
+
+impl Pauses {
+    pub fn set(&mut self, pause: Pause, on: bool) {
+        if on {
+            self.0 |= pause as u8;
+        } else {
+            self.0 &= !(pause as u8);
+        }
+    }
+
+    pub fn any(self) -> bool {
+        self.0 != 0
+    }
+}
+
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Flags {
     /// The socket may have something to read.
     pub readable: bool,
     /// The socket will say no more after what is there: a short read does not mean that it is empty.
     pub ended: bool,
-    /// Nothing comes after the stash: TLS or the outside driver said so.
+    /// Nothing comes after the stash: TLS said so.
     pub finished: bool,
-    /// An outside driver was told to stop, because enough waits in the stash.
-    pub sated: bool,
-    /// The application does not take messages.
-    pub paused: bool,
+    /// Who does not want input now.
+    pub paused: Pauses,
     /// On the shard's ready list.
     pub ready: bool,
     /// On the shard's list of those with output.
@@ -128,9 +134,10 @@ pub(crate) struct Flags {
 }
 
 impl Conn {
-    pub fn new(line: Line, peer: Peer, settings: Arc<Settings>, opening: Opening, now: u64) -> Self {
+    pub fn new(id: Id, line: Line, peer: Peer, settings: Arc<Settings>, opening: Opening, now: Moment) -> Self {
         let proxy = settings.proxy_protocol;
         Conn {
+            id,
             phase: Phase::Opening(Box::new(opening)),
             line,
             settings,
@@ -143,11 +150,19 @@ impl Conn {
             clock: Clock::new(now),
             stash: Vec::new(),
             unanswered: None,
+            ahead: 0,
             queued: 0,
             held: 0,
             counted: 0,
             flags: Flags { proxy, ..Flags::default() },
         }
+    }
+
+    /// Goes on to another phase, as the table of [`phase`] allows.
+    pub(super) fn enter(&mut self, phase: Phase) {
+        let (from, to) = (self.phase.stage(), phase.stage());
+        debug_assert!(from == to || phase::is_allowed(from, to), "{from:?} to {to:?}");
+        self.phase = phase;
     }
 
     /// Where the client is, as far as proxies can be trusted. The port is the peer's: proxies do not tell another.
@@ -168,18 +183,37 @@ impl Conn {
         matches!(&self.phase, Phase::Open(wire) if wire.state() == wire::State::Open)
     }
 
-    /// Whether input waits for the application instead of being read.
+    /// Whether input waits for the application instead of being read. Once the peer has hung up, what it left is all that will
+    /// ever come: it is read to the end, within a bound, so that the end is noticed.
     pub fn is_paused(&self) -> bool {
-        match self.phase {
+        match &self.phase {
             Phase::Asking => true,
-            Phase::Open(_) => self.flags.paused,
+            Phase::Open(wire) => {
+                let looks_ahead = self.flags.ended && self.ahead < AHEAD;
+                self.flags.paused.any() && wire.state() == wire::State::Open && !looks_ahead
+            }
             _ => false,
         }
     }
 
     /// Whether serving it would make progress.
     pub fn has_input(&self) -> bool {
-        !self.is_over() && !self.is_paused() && (self.flags.readable || self.flags.finished || !self.stash.is_empty())
+        !self.is_over()
+            && !self.is_paused()
+            && !self.is_unwrapping()
+            && (self.flags.readable || self.flags.finished || !self.stash.is_empty())
+    }
+
+    /// Whether the driver has ciphertext to unwrap.
+    fn is_unwrapping(&self) -> bool {
+        matches!(&self.line.wrapping, Wrapping::Driver(foreign) if foreign.unwraps)
+    }
+
+    /// One reason not to read is gone.
+    pub fn on_resumed(&mut self) {
+        if !self.flags.paused.any() {
+            self.ahead = 0;
+        }
     }
 
     /// Takes note of how many bytes of received messages wait for the application.
@@ -200,10 +234,7 @@ impl Conn {
             Phase::Open(wire) => wire.buffered(),
             _ => 0,
         };
-        let tls = match &self.line {
-            Line::Socket(_, Some(tls)) => tls.held(),
-            _ => 0,
-        };
+        let tls = self.line.held();
         let outbox = self.outbox.as_ref().map_or(0, |outbox| outbox.len());
         self.counted = outbox;
         let now = phase + tls + outbox + self.stash.capacity() + self.queued;
@@ -219,7 +250,7 @@ impl Conn {
         if closing.ending.cause.is_none() {
             closing.ending.cause = cause;
         }
-        self.phase = Phase::Over;
+        self.enter(Phase::Over);
     }
 
     /// Gives back what it shares with others; the last thing that happens to it.
@@ -234,10 +265,10 @@ impl Conn {
         self.held = 0;
     }
 
-    fn wake_for_output(&mut self, id: Id, ws: &mut Workspace) {
+    pub fn wake_for_output(&mut self, ws: &mut Workspace) {
         if !self.flags.dirty {
             self.flags.dirty = true;
-            ws.dirty.push_back(id);
+            ws.dirty.push_back(self.id);
         }
         if self.output_len() > self.counted + UNCOUNTED {
             self.account();

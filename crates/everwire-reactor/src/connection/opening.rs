@@ -1,6 +1,7 @@
 //! The opening handshake, both sides: heads read from the stream, policy applied, the answer written or checked.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::ops::Range;
 
 use everwire_wire as wire;
@@ -10,13 +11,13 @@ use everwire_wire::handshake::{
 };
 use everwire_wire::{Role, deflate};
 
-use super::{Conn, Head, Phase};
+use super::{Conn, Head, Phase, Wrapping};
 use crate::address::Excess;
 use crate::event::{Cause, Event};
 use crate::limits::Limits;
 use crate::memory::{self, Pressure};
+use crate::moment::Moment;
 use crate::settings::Origins;
-use crate::slots::Id;
 use crate::socket::Peer;
 use crate::workspace::Workspace;
 
@@ -45,14 +46,14 @@ impl Opening {
 
 impl Conn {
     /// Queues a client's request.
-    pub fn write_request(&mut self, id: Id, request: &[u8], ws: &mut Workspace) {
+    pub fn write_request(&mut self, request: &[u8], ws: &mut Workspace) {
         self.outbox.get_or_insert_with(|| ws.pool.take()).append(0, |out| out.extend_from_slice(request));
-        self.wake_for_output(id, ws);
+        self.wake_for_output(ws);
     }
 
     /// Takes the PROXY header off raw input at `input` in the scratch buffer. What lies behind it moves to the front of that place:
     /// its length is the answer, or `None` while the header is incomplete.
-    pub(super) fn take_proxy_header(&mut self, id: Id, input: Range<usize>, ws: &mut Workspace) -> Option<usize> {
+    pub(super) fn take_proxy_header(&mut self, input: Range<usize>, now: Moment, ws: &mut Workspace) -> Option<usize> {
         let Phase::Opening(opening) = &mut self.phase else { return None };
         opening.buffer.extend_from_slice(&ws.scratch[input.clone()]);
         match proxy::parse(&opening.buffer) {
@@ -66,20 +67,26 @@ impl Conn {
                 ws.scratch[input.start..input.start + rest].copy_from_slice(&opening.buffer[used..]);
                 opening.buffer = Vec::new();
                 self.flags.proxy = false;
-                Some(rest)
+                match self.admit_address(now, ws) {
+                    Ok(()) => Some(rest),
+                    Err(refusal) => {
+                        self.turn_away(&refusal, now, ws);
+                        None
+                    }
+                }
             }
             Err(invalid) => {
                 let closing = self.closing.get_or_insert_default();
                 closing.ending.cause = Some(Cause::Protocol(format!("no PROXY protocol v2 header: {}", invalid.0)));
                 ws.metrics.refused += 1;
-                self.refused(id, 400, invalid.0.to_owned(), ws);
+                self.refused(400, invalid.0.to_owned(), now, ws);
                 None
             }
         }
     }
 
     /// Takes what belongs to the head from `input` in the scratch buffer; where the first frames begin.
-    pub(super) fn take_head(&mut self, id: Id, input: Range<usize>, ws: &mut Workspace) -> usize {
+    pub(super) fn take_head(&mut self, input: Range<usize>, now: Moment, ws: &mut Workspace) -> usize {
         let limits = head_limits(&self.settings.limits);
         let Phase::Opening(opening) = &mut self.phase else { return input.start };
         let Opening { reader, buffer, .. } = &mut **opening;
@@ -96,19 +103,19 @@ impl Conn {
                 input.end
             }
             Err(malformed) => {
-                self.on_malformed(id, malformed, ws);
+                self.on_malformed(malformed, now, ws);
                 input.end
             }
             Ok(Some(length)) => {
                 let before = bytes.len() - input.len();
                 match self.settings.role {
                     Role::Server => match Request::parse(&bytes[..length], &limits) {
-                        Ok(request) => self.on_request(id, request, ws),
-                        Err(refusal) => self.refuse(id, &refusal, ws),
+                        Ok(request) => self.on_request(request, now, ws),
+                        Err(refusal) => self.refuse(&refusal, now, ws),
                     },
                     Role::Client => match Response::parse(&bytes[..length], &limits) {
-                        Ok(response) => self.on_response(id, response, ws),
-                        Err(rejected) => self.on_rejected(id, None, rejected, ws),
+                        Ok(response) => self.on_response(response, now, ws),
+                        Err(rejected) => self.on_rejected(None, rejected, now, ws),
                     },
                 }
                 // The head's end lies in the newest input: the reader would have found it earlier otherwise.
@@ -117,39 +124,39 @@ impl Conn {
         }
     }
 
-    fn on_malformed(&mut self, id: Id, malformed: Malformed, ws: &mut Workspace) {
+    fn on_malformed(&mut self, malformed: Malformed, now: Moment, ws: &mut Workspace) {
         match self.settings.role {
-            Role::Server => self.refuse(id, &Refusal::from(malformed), ws),
-            Role::Client => self.on_rejected(id, None, Rejected::from(malformed), ws),
+            Role::Server => self.refuse(&Refusal::from(malformed), now, ws),
+            Role::Client => self.on_rejected(None, Rejected::from(malformed), now, ws),
         }
     }
 
-    fn on_request(&mut self, id: Id, request: Request, ws: &mut Workspace) {
-        if let Err(refusal) = self.admit(&request, ws) {
-            return self.refuse(id, &refusal, ws);
+    fn on_request(&mut self, request: Request, now: Moment, ws: &mut Workspace) {
+        if let Err(refusal) = self.admit(&request, now, ws) {
+            return self.refuse(&refusal, now, ws);
         }
         // Nobody reads a body, so nobody is asked about a request that has one.
         let asks = self.settings.asks && !request.has_body();
         self.head = Some(Head::Request(request));
-        self.phase = Phase::Asking;
+        self.enter(Phase::Asking);
         if asks {
-            return ws.events.push(Event::Request(id));
+            return ws.events.push(Event::Request(self.id));
         }
         match self.check() {
             Ok(upgrade) => {
                 let ours = &self.settings.subprotocols;
                 let subprotocol = ours.iter().find(|name| upgrade.protocols.contains(name)).cloned();
                 // Nothing of it comes from outside: a subprotocol of ours was checked when the settings were made.
-                if self.accept(id, &upgrade, subprotocol.as_deref(), &[], ws).is_err() {
-                    self.refuse(id, &Refusal::new(500, "the server's subprotocol is not a token"), ws);
+                if self.accept(&upgrade, subprotocol.as_deref(), &[], now, ws).is_err() {
+                    self.refuse(&Refusal::new(500, "the server's subprotocol is not a token"), now, ws);
                 }
             }
-            Err(refusal) => self.refuse(id, &refusal, ws),
+            Err(refusal) => self.refuse(&refusal, now, ws),
         }
     }
 
     /// Applies the limits that hold before anything else is looked at.
-    fn admit(&mut self, request: &Request, ws: &mut Workspace) -> Result<(), Refusal> {
+    fn admit(&mut self, request: &Request, now: Moment, ws: &mut Workspace) -> Result<(), Refusal> {
         let limits = &self.settings.limits;
         if self.flags.surplus {
             return Err(Refusal::new(503, "too many connections: try again later").with_field("Retry-After", "5"));
@@ -157,14 +164,22 @@ impl Conn {
         if memory::pressure(memory::held(), limits.memory) >= Pressure::Refuse {
             return Err(Refusal::new(503, "short of memory: try again later").with_field("Retry-After", "5"));
         }
-        let trusted = |address| self.settings.trusted.iter().any(|network| network.contains(address));
         let Some(peer) = self.client else { return Ok(()) };
-        let client = forwarded::client(request, self.settings.forwarded, peer, trusted);
-        self.client = Some(client);
-        if client.is_loopback() || trusted(client) {
+        let client = forwarded::client(request, self.settings.forwarded, peer, |address| self.trusts(address));
+        if client == peer {
             return Ok(());
         }
-        match ws.addresses.admit(client, limits, ws.now) {
+        self.client = Some(client);
+        self.admit_address(now, ws)
+    }
+
+    /// Applies the limits for one address, when it is known: before TLS and head cost anything, or, behind a trusted proxy, with
+    /// the request that names it.
+    pub fn admit_address(&mut self, now: Moment, ws: &mut Workspace) -> Result<(), Refusal> {
+        let Some(client) = self.client.filter(|client| !client.is_loopback() && !self.trusts(*client)) else {
+            return Ok(());
+        };
+        match ws.addresses.admit(client, &self.settings.limits, now) {
             Ok(counted) => {
                 self.flags.counted = counted;
                 Ok(())
@@ -172,6 +187,21 @@ impl Conn {
             Err(Excess::Connections) => Err(Refusal::new(429, "too many connections from this address")),
             Err(Excess::Handshakes) => {
                 Err(Refusal::new(429, "too many handshakes from this address").with_field("Retry-After", "1"))
+            }
+        }
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.settings.trusted.iter().any(|network| network.contains(address))
+    }
+
+    /// Turns somebody away whose address is over its limits: with an answer, if that costs no TLS handshake.
+    pub fn turn_away(&mut self, refusal: &Refusal, now: Moment, ws: &mut Workspace) {
+        match self.line.wrapping {
+            Wrapping::Plain => self.refuse(refusal, now, ws),
+            Wrapping::Core(_) | Wrapping::Driver(_) => {
+                ws.metrics.refused += 1;
+                self.end(Some(Cause::Refused(refusal.status, refusal.reason.to_string())));
             }
         }
     }
@@ -228,10 +258,10 @@ impl Conn {
     /// Answers 101 and opens the connection. On an error nothing was written.
     pub fn accept(
         &mut self,
-        id: Id,
         upgrade: &Upgrade,
         subprotocol: Option<&str>,
         fields: &[(String, String)],
+        now: Moment,
         ws: &mut Workspace,
     ) -> Result<(), BadField> {
         let fields = &self.with_own_fields(fields);
@@ -245,26 +275,26 @@ impl Conn {
         };
         let outbox = self.outbox.get_or_insert_with(|| ws.pool.take());
         outbox.append(0, |out| write_accept(&upgrade.key, &acceptance, out))?;
-        self.wake_for_output(id, ws);
-        self.open(id, deflate, ws);
+        self.wake_for_output(ws);
+        self.open(deflate, now, ws);
         Ok(())
     }
 
     /// Answers a request with an ordinary response and hangs up. On an error nothing was written.
     pub fn respond(
         &mut self,
-        id: Id,
         status: u16,
         reason: Option<&str>,
         fields: &[(String, String)],
         body: &[u8],
+        now: Moment,
         ws: &mut Workspace,
     ) -> Result<(), BadField> {
         let fields = &self.with_own_fields(fields);
         let to_head = self.asked_for_head();
         let outbox = self.outbox.get_or_insert_with(|| ws.pool.take());
         outbox.append(0, |out| write_response(status, reason, fields, body, to_head, out))?;
-        self.refused(id, status, String::new(), ws);
+        self.refused(status, String::new(), now, ws);
         Ok(())
     }
 
@@ -281,7 +311,7 @@ impl Conn {
         fields
     }
 
-    fn on_response(&mut self, id: Id, response: Response, ws: &mut Workspace) {
+    fn on_response(&mut self, response: Response, now: Moment, ws: &mut Workspace) {
         let Phase::Opening(opening) = &mut self.phase else { return };
         if response.is_interim() {
             opening.reader = HeadReader::default();
@@ -292,13 +322,13 @@ impl Conn {
         match offer.check(&response) {
             Ok(agreement) => {
                 self.head = Some(Head::Response(response));
-                self.open(id, agreement.deflate, ws);
+                self.open(agreement.deflate, now, ws);
             }
-            Err(rejected) => self.on_rejected(id, Some(response), rejected, ws),
+            Err(rejected) => self.on_rejected(Some(response), rejected, now, ws),
         }
     }
 
-    fn on_rejected(&mut self, id: Id, response: Option<Response>, rejected: Rejected, ws: &mut Workspace) {
+    fn on_rejected(&mut self, response: Option<Response>, rejected: Rejected, now: Moment, ws: &mut Workspace) {
         ws.metrics.refused += 1;
         let wanted = match response.as_ref().map(Response::body) {
             Some(Body::Length(length)) => length.min(BODY as u64) as usize,
@@ -310,10 +340,10 @@ impl Conn {
             Rejected::Status(status) => {
                 let closing = self.closing.get_or_insert_default();
                 closing.ending.cause = Some(Cause::Refused(status, String::new()));
-                closing.since = ws.now;
+                closing.since = now;
                 closing.wanted = wanted;
-                self.phase = if wanted == 0 { Phase::Over } else { Phase::Refused };
-                self.arm(id, ws);
+                self.enter(if wanted == 0 { Phase::Over } else { Phase::Refused });
+                self.arm(ws);
             }
             Rejected::Invalid(text) => self.end(Some(Cause::Protocol(text))),
         }
@@ -325,24 +355,22 @@ impl Conn {
         let left = closing.wanted - closing.body.len();
         closing.body.extend_from_slice(&input[..left.min(input.len())]);
         if closing.body.len() == closing.wanted {
-            self.phase = Phase::Over;
+            self.enter(Phase::Over);
         }
     }
 
-    fn open(&mut self, id: Id, deflate: Option<deflate::Agreed>, ws: &mut Workspace) {
-        self.phase = Phase::Open(wire::Connection::new(wire::Settings {
-            role: self.settings.role,
-            max_message: self.settings.limits.message as usize,
-            deflate,
-        }));
+    fn open(&mut self, deflate: Option<deflate::Agreed>, now: Moment, ws: &mut Workspace) {
+        let settings =
+            wire::Settings { role: self.settings.role, max_message: self.settings.limits.message as usize, deflate };
+        self.enter(Phase::Open(wire::Connection::new(settings)));
         self.flags.opened = true;
         ws.metrics.opened += 1;
-        ws.events.push(Event::Opened(id));
-        self.start_clock(ws);
-        self.arm(id, ws);
+        ws.events.push(Event::Opened(self.id));
+        self.start_clock(now, ws);
+        self.arm(ws);
         if self.has_input() && !self.flags.ready {
             self.flags.ready = true;
-            ws.ready.push_back(id);
+            ws.ready.push_back(self.id);
         }
     }
 }

@@ -2,97 +2,96 @@
 
 use std::io::ErrorKind;
 use std::ops::Range;
-use std::time::{Duration, Instant};
 
 use everwire_wire as wire;
 use everwire_wire::{Control, Kind, State};
 
 use super::closing::Then;
-use super::{Conn, Line, Phase};
+use super::{Conn, Phase, Wrapping};
 use crate::event::{Cause, Event, Payload};
-use crate::slots::Id;
+use crate::moment::Moment;
 use crate::workspace::{KEPT, READ, Workspace};
 
 /// Messages that one connection may hand out in a row before others have their turn.
 const TURN: usize = 64;
 /// Compressed input that is inflated in one step: at deflate's best ratio, four megabytes.
 const SLICE: usize = 4 * 1024;
-/// How long one connection may inflate before others have their turn.
-const INFLATING: Duration = Duration::from_micros(250);
+/// Bytes that one connection may inflate before others have their turn: about a quarter of a millisecond.
+const INFLATED: usize = 256 * 1024;
 
 impl Conn {
     /// Takes one read's worth of input and turns it into events.
-    pub fn serve(&mut self, id: Id, ws: &mut Workspace) {
+    pub fn serve(&mut self, now: Moment, ws: &mut Workspace) {
         if self.is_paused() {
-            self.look_for_errors();
+            self.look_for_end();
         } else if !self.stash.is_empty() {
-            self.serve_stash(id, ws);
+            self.serve_stash(now, ws);
         } else if self.flags.finished {
             self.on_eof();
-        } else if self.flags.readable && !self.read_into_window(id, ws) {
-            self.read_into_scratch(id, ws);
+        } else if self.flags.readable && !self.read_into_window(now, ws) {
+            self.read_into_scratch(now, ws);
         }
         self.account();
     }
 
-    /// Takes bytes that an outside driver read; nothing more comes after the last. Whether so much waits that the driver is
-    /// to stop; [`Event::Hungry`] tells when it is to go on.
-    pub fn feed(&mut self, bytes: &[u8], last: bool) -> bool {
-        self.stash.extend_from_slice(bytes);
-        self.flags.finished |= last;
-        self.flags.sated |= self.stash.len() > READ;
+    /// Takes what a driver made of ciphertext; nothing comes after it if `closed`.
+    pub fn take_plain(&mut self, bytes: &[u8], closed: bool) {
+        if !matches!(self.phase, Phase::Lingering | Phase::Over) {
+            self.stash.extend_from_slice(bytes);
+        }
+        self.flags.finished |= closed;
         self.account();
-        self.flags.sated
     }
 
     /// Hands input out in parts as it comes, or in whole messages again.
-    pub fn set_streaming(&mut self, id: Id, on: bool, ws: &mut Workspace) {
+    pub fn set_streaming(&mut self, on: bool, now: Moment, ws: &mut Workspace) {
         if let Phase::Open(wire) = &mut self.phase
             && let Some(event) = wire.set_streaming(on)
         {
-            self.on_event(id, event, 0, ws);
+            self.on_event(event, 0, now, ws);
         }
         self.account();
     }
 
-    /// A paused connection is not read, but a dead one is noticed.
-    fn look_for_errors(&mut self) {
-        if let (true, Line::Socket(socket, _)) = (self.flags.ended, &self.line)
-            && let Some(error) = socket.take_error()
-        {
+    /// A connection that is not read is dead if it failed. A client that hung up does not wait for its WebSocket any more; one
+    /// that asked for a page may have said all that it had to say.
+    fn look_for_end(&mut self) {
+        if !self.flags.ended {
+            return;
+        }
+        if let Some(error) = self.line.source.take_error() {
             self.end(Some(Cause::Io(error)));
+        } else if matches!(self.phase, Phase::Asking) && self.check().is_ok() {
+            self.end(Some(Cause::Eof));
         }
     }
 
-    fn serve_stash(&mut self, id: Id, ws: &mut Workspace) {
+    fn serve_stash(&mut self, now: Moment, ws: &mut Workspace) {
         let stash = std::mem::take(&mut self.stash);
         let start = ws.used;
         let piece = stash.len().min(READ);
         ws.scratch[start..start + piece].copy_from_slice(&stash[..piece]);
-        self.take(id, start..start + piece, ws);
+        self.take(start..start + piece, now, ws);
         if !matches!(self.phase, Phase::Lingering | Phase::Over) {
             self.stash.extend_from_slice(&stash[piece..]);
-        }
-        if self.stash.is_empty() && std::mem::take(&mut self.flags.sated) {
-            ws.events.push(Event::Hungry(id));
         }
     }
 
     /// Reads the rest of a large message straight into its own buffer; false if there is none.
-    fn read_into_window(&mut self, id: Id, ws: &mut Workspace) -> bool {
-        let (Line::Socket(socket, None), Phase::Open(wire)) = (&self.line, &mut self.phase) else { return false };
+    fn read_into_window(&mut self, now: Moment, ws: &mut Workspace) -> bool {
+        let (Wrapping::Plain, Phase::Open(wire)) = (&self.line.wrapping, &mut self.phase) else { return false };
         let Some(window) = wire.window(&mut ws.codec) else { return false };
         let room = window.len();
-        match socket.read(window) {
+        match self.line.source.read(window) {
             Ok(0) => self.on_eof(),
             Ok(count) => {
                 ws.metrics.read += count as u64;
-                self.clock.heard(ws.now);
+                self.clock.heard(now);
                 self.flags.readable = count == room || self.flags.ended;
                 match wire.filled(count) {
-                    Ok(Some(event)) => self.on_event(id, event, 0, ws),
+                    Ok(Some(event)) => self.on_event(event, 0, now, ws),
                     Ok(None) => {}
-                    Err(violation) => self.on_violation(id, violation, ws),
+                    Err(violation) => self.on_violation(violation, now, ws),
                 }
             }
             Err(error) => self.on_read_error(error),
@@ -100,38 +99,51 @@ impl Conn {
         true
     }
 
-    fn read_into_scratch(&mut self, id: Id, ws: &mut Workspace) {
-        let Line::Socket(socket, tls) = &mut self.line else { return };
+    fn read_into_scratch(&mut self, now: Moment, ws: &mut Workspace) {
         let start = ws.used;
         let room = &mut ws.scratch[start..start + READ + KEPT];
-        let kept = match tls {
-            Some(tls) if !self.flags.proxy => tls.restore(room),
+        // What is discarded need not be decrypted.
+        let is_wrapped = !self.flags.proxy && !matches!(self.phase, Phase::Lingering);
+        let kept = match &mut self.line.wrapping {
+            Wrapping::Core(session) if is_wrapped => session.restore(room),
             _ => 0,
         };
-        let mut count = match socket.read(&mut room[kept..kept + READ]) {
+        let mut count = match self.line.source.read(&mut room[kept..kept + READ]) {
             Ok(0) => return self.on_eof(),
             Ok(count) => count,
             Err(error) => return self.on_read_error(error),
         };
         ws.metrics.read += count as u64;
         self.flags.readable = count == READ || self.flags.ended;
+        if matches!(self.phase, Phase::Lingering) {
+            return;
+        }
         if self.flags.proxy {
-            match self.take_proxy_header(id, start..start + count, ws) {
+            match self.take_proxy_header(start..start + count, now, ws) {
                 Some(left) => count = left,
                 None => return,
             }
         }
-        let Line::Socket(_, Some(tls)) = &mut self.line else { return self.take(id, start..start + count, ws) };
-        let received = tls.receive(&mut ws.scratch[start..start + kept + count]);
-        if !tls.outgoing().is_empty() || (self.outbox.is_some() && !tls.is_handshaking()) {
-            self.wake_for_output(id, ws);
-        }
-        match received {
-            Ok(received) => {
-                self.take(id, start..start + received.plain, ws);
-                self.flags.finished |= received.closed;
+        match &mut self.line.wrapping {
+            Wrapping::Plain => self.take(start..start + count, now, ws),
+            Wrapping::Core(session) => {
+                let received = session.receive(&mut ws.scratch[start..start + kept + count]);
+                if self.line.has_ciphertext() || (self.outbox.is_some() && !self.line.is_handshaking()) {
+                    self.wake_for_output(ws);
+                }
+                match received {
+                    Ok(received) => {
+                        self.take(start..start + received.plain, now, ws);
+                        self.flags.finished |= received.closed;
+                    }
+                    Err(failure) => self.on_tls_failure(failure.to_string(), now, ws),
+                }
             }
-            Err(failure) => self.on_tls_failure(id, &failure, ws),
+            Wrapping::Driver(foreign) => {
+                foreign.unwraps = true;
+                ws.used = ws.used.max(start + count);
+                ws.events.push(Event::Ciphertext(self.id, Payload::Scratch(start..start + count)));
+            }
         }
     }
 
@@ -147,100 +159,116 @@ impl Conn {
     }
 
     /// Gives plaintext in the scratch buffer to whom it belongs in this phase.
-    pub(super) fn take(&mut self, id: Id, mut input: Range<usize>, ws: &mut Workspace) {
+    pub(super) fn take(&mut self, mut input: Range<usize>, now: Moment, ws: &mut Workspace) {
         if input.is_empty() {
             return;
         }
-        self.clock.heard(ws.now);
+        self.clock.heard(now);
         while matches!(self.phase, Phase::Opening(_)) && !input.is_empty() {
-            input.start = self.take_head(id, input.clone(), ws);
+            input.start = self.take_head(input.clone(), now, ws);
         }
         match self.phase {
             Phase::Asking => self.stash.extend_from_slice(&ws.scratch[input]),
-            Phase::Open(_) => self.take_frames(id, input, ws),
+            Phase::Open(_) => self.take_frames(input, now, ws),
             Phase::Refused => self.take_body(&ws.scratch[input]),
             Phase::Opening(_) | Phase::Lingering | Phase::Over => {}
         }
     }
 
-    fn take_frames(&mut self, id: Id, mut input: Range<usize>, ws: &mut Workspace) {
+    fn take_frames(&mut self, mut input: Range<usize>, now: Moment, ws: &mut Workspace) {
         let mut count = 0;
-        let inflating = matches!(&self.phase, Phase::Open(wire) if wire.deflate().is_some()).then(Instant::now);
+        let inflates = matches!(&self.phase, Phase::Open(wire) if wire.deflate().is_some());
+        let mut inflated = 0;
         while !input.is_empty() {
             let Phase::Open(wire) = &mut self.phase else { return };
-            if count == TURN || inflating.is_some_and(|since| since.elapsed() > INFLATING) {
+            if count == TURN || inflated > INFLATED {
                 self.stash.extend_from_slice(&ws.scratch[input]);
                 return;
             }
-            let end = if inflating.is_some() { input.end.min(input.start + SLICE) } else { input.end };
+            let end = if inflates { input.end.min(input.start + SLICE) } else { input.end };
+            let before = if inflates { wire.buffered() } else { 0 };
             match wire.receive(&mut ws.scratch[input.start..end], &mut ws.codec) {
-                Ok((_, None)) => input.start = end,
+                Ok((_, None)) => {
+                    if inflates {
+                        inflated += wire.buffered().saturating_sub(before);
+                    }
+                    input.start = end;
+                }
                 // PERF: said here too, so that the most frequent event is not moved about with the room for the largest.
                 Ok((used, Some(wire::Event::Message { kind, payload }))) => {
-                    self.on_message(id, kind, payload, input.start, ws);
+                    if inflates {
+                        inflated += payload.len();
+                    }
+                    self.on_message(kind, payload, input.start, now, ws);
                     input.start += used;
                     count += 1;
                 }
                 Ok((used, Some(event))) => {
-                    self.on_event(id, event, input.start, ws);
+                    self.on_event(event, input.start, now, ws);
                     input.start += used;
                     count += 1;
                 }
-                Err(violation) => return self.on_violation(id, violation, ws),
+                Err(violation) => return self.on_violation(violation, now, ws),
             }
         }
     }
 
     #[inline]
-    fn on_message(&mut self, id: Id, kind: Kind, payload: wire::Payload, base: usize, ws: &mut Workspace) {
-        self.clock.message(ws.now);
+    fn on_message(&mut self, kind: Kind, payload: wire::Payload, base: usize, now: Moment, ws: &mut Workspace) {
+        self.clock.message(now);
+        if self.flags.paused.any() {
+            self.ahead += payload.len();
+        }
         ws.metrics.received += 1;
         let payload = claim(payload, base, ws);
-        ws.events.push(Event::Message(id, kind, payload));
+        ws.events.push(Event::Message(self.id, kind, payload));
     }
 
     /// Applies one event of the wire; payload ranges are relative to `base` in the scratch buffer.
-    fn on_event(&mut self, id: Id, event: wire::Event, base: usize, ws: &mut Workspace) {
+    fn on_event(&mut self, event: wire::Event, base: usize, now: Moment, ws: &mut Workspace) {
         match event {
-            wire::Event::Message { kind, payload } => self.on_message(id, kind, payload, base, ws),
+            wire::Event::Message { kind, payload } => self.on_message(kind, payload, base, now, ws),
             wire::Event::Fragment { kind, payload, fin } => {
-                self.clock.message(ws.now);
+                self.clock.message(now);
+                if self.flags.paused.any() {
+                    self.ahead += payload.len();
+                }
                 ws.metrics.received += u64::from(fin);
                 let payload = claim(payload, base, ws);
-                ws.events.push(Event::Fragment(id, kind, payload, fin));
+                ws.events.push(Event::Fragment(self.id, kind, payload, fin));
             }
-            wire::Event::Ping(payload) => self.on_ping(id, payload, ws),
-            wire::Event::Pong(payload) => self.on_pong(id, payload, ws),
-            wire::Event::Close(received) => self.on_close(id, received, ws),
+            wire::Event::Ping(payload) => self.on_ping(payload, now, ws),
+            wire::Event::Pong(payload) => self.on_pong(payload, now, ws),
+            wire::Event::Close(received) => self.on_close(received, now, ws),
         }
     }
 
-    fn on_ping(&mut self, id: Id, payload: Control, ws: &mut Workspace) {
-        if !self.clock.allows_ping(ws.now, self.settings.limits.pings_per_second) {
-            return self.close_for_limit(id, 1008, "too many pings", ws);
+    fn on_ping(&mut self, payload: Control, now: Moment, ws: &mut Workspace) {
+        if !self.clock.allows_ping(now, self.settings.limits.pings_per_second) {
+            return self.close_for_limit(1008, "too many pings", now, ws);
         }
         if self.output_len() < self.settings.limits.write_high as usize {
-            self.send_pong(id, &payload, ws);
+            self.send_pong(&payload, ws);
         } else {
             self.unanswered = Some(Box::new(payload));
         }
     }
 
     /// Answers the newest ping that came while the peer did not read.
-    pub(super) fn answer_ping(&mut self, id: Id, ws: &mut Workspace) {
+    pub(super) fn answer_ping(&mut self, ws: &mut Workspace) {
         if let Some(payload) = self.unanswered.take() {
-            self.send_pong(id, &payload, ws);
+            self.send_pong(&payload, ws);
         }
     }
 
-    fn send_pong(&mut self, id: Id, payload: &[u8], ws: &mut Workspace) {
+    fn send_pong(&mut self, payload: &[u8], ws: &mut Workspace) {
         let Phase::Open(wire) = &mut self.phase else { return };
         if wire.state() != State::Open {
             return;
         }
         let outbox = self.outbox.get_or_insert_with(|| ws.pool.take());
         if outbox.append(1, |out| wire.send_pong(payload, &mut ws.codec, out)).is_ok() {
-            self.wake_for_output(id, ws);
+            self.wake_for_output(ws);
         }
     }
 

@@ -1,6 +1,7 @@
 //! One message to many connections: encoded and compressed once.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use everwire_wire::{Kind, frame};
 
@@ -42,14 +43,15 @@ impl Frame {
 
 impl Shard {
     /// Queues a message for one of its receivers.
-    pub fn send_frame(&mut self, id: Id, frame: &mut Frame, report: &mut Report) {
+    pub fn send_frame(&mut self, id: Id, frame: &mut Frame, report: &mut Report, now: Instant) {
+        let now = self.moment(now);
         let Some(conn) = self.conns.get_mut(id) else {
             report.closed += 1;
             return;
         };
         let result = match conn.shares_frames() {
-            None => conn.send(id, frame.kind, &frame.plain[frame.payload.clone()], &mut self.ws),
-            Some(false) => conn.send_shared(id, &frame.plain, &mut self.ws),
+            None => conn.send(frame.kind, &frame.plain[frame.payload.clone()], &mut self.ws),
+            Some(false) => conn.send_shared(&frame.plain, &mut self.ws),
             Some(true) => {
                 let compressed = frame.compressed.get_or_insert_with(|| {
                     let mut bytes = Vec::new();
@@ -57,7 +59,7 @@ impl Shard {
                     frame::encode_compressed(frame.kind, payload, &mut self.ws.codec, &mut bytes).then(|| bytes.into())
                 });
                 let bytes = compressed.as_ref().unwrap_or(&frame.plain);
-                conn.send_shared(id, bytes, &mut self.ws)
+                conn.send_shared(bytes, &mut self.ws)
             }
         };
         match result {
@@ -66,7 +68,7 @@ impl Shard {
                 report.slow += 1;
                 self.ws.metrics.slow += 1;
                 if conn.settings.overflow == Overflow::Close {
-                    conn.shed(id, &mut self.ws);
+                    conn.shed(now, &mut self.ws);
                 }
                 self.collect_over(id);
             }

@@ -1,22 +1,31 @@
 //! What a driver tells a shard to do.
 
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use everwire_wire::handshake::{BadField, Offer, Refusal, Request, Response, Upgrade};
-use everwire_wire::{Kind, Role, SendError};
+use everwire_wire::handshake::{BadField, Offer, Refusal, Upgrade};
+use everwire_wire::{Kind, SendError};
 
 use super::{LISTENER, Shard};
-use crate::connection::{Conn, Head, Line, Opening, Phase, Refused};
+use crate::connection::{Conn, Line, Opening, Pause, Phase, Refused, Wrapping};
 use crate::event::Cause;
 use crate::listener::Listener;
 use crate::settings::Settings;
 use crate::slots::Id;
 use crate::socket::{Peer, Socket};
+use crate::source::Source;
 use crate::tls;
+
+/// Who does TLS for a client.
+pub enum ClientTls {
+    /// Nobody: there is none.
+    None,
+    /// The core: a session that was started.
+    Core(Box<tls::Session>),
+    /// The shard's driver: see [`Event::Ciphertext`](crate::Event::Ciphertext).
+    Driver,
+}
 
 /// An answer to a request that was held back for the application.
 pub enum Decision<'a> {
@@ -65,42 +74,43 @@ impl Shard {
         }
     }
 
-    /// Begins the client's handshake on a connected socket; a TLS session must have been started.
+    /// Begins the client's handshake on a connected source.
     ///
     /// # Errors
     /// The offer holds something that must not be sent.
     pub fn connect(
         &mut self,
-        socket: Socket,
-        tls: Option<Box<tls::Session>>,
+        source: Box<dyn Source>,
+        peer: Peer,
+        tls: ClientTls,
         offer: Offer,
         settings: Arc<Settings>,
+        now: Instant,
     ) -> Result<Id, BadField> {
-        socket.send_at_once();
-        let peer = socket.peer();
-        self.offer(Line::Socket(socket, tls), peer, offer, settings)
-    }
-
-    /// Begins the client's handshake on bytes that an outside driver carries.
-    pub fn connect_outside(&mut self, peer: Peer, offer: Offer, settings: Arc<Settings>) -> Result<Id, BadField> {
-        self.offer(Line::Outside, peer, offer, settings)
-    }
-
-    /// Begins a server's handshake on bytes that an outside driver carries.
-    pub fn accept_outside(&mut self, peer: Peer, settings: Arc<Settings>) -> Id {
-        self.ws.metrics.accepted += 1;
-        self.add(Conn::new(Line::Outside, peer, settings, Opening::default(), self.ws.now))
-    }
-
-    fn offer(&mut self, line: Line, peer: Peer, offer: Offer, settings: Arc<Settings>) -> Result<Id, BadField> {
-        self.ws.now = self.millis(Instant::now());
+        let now = self.moment(now);
         let mut request = Vec::new();
         offer.write_request(&mut request)?;
-        let id = self.add(Conn::new(line, peer, settings, Opening::client(offer), self.ws.now));
+        let wrapping = match tls {
+            ClientTls::None => Wrapping::Plain,
+            ClientTls::Core(session) => Wrapping::Core(session),
+            ClientTls::Driver => Wrapping::Driver(Box::default()),
+        };
+        let id = self.add(Line::new(source, wrapping), peer, settings, Opening::client(offer), now);
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.write_request(id, &request, &mut self.ws);
+            conn.write_request(&request, &mut self.ws);
         }
+        self.settle(id);
         Ok(id)
+    }
+
+    /// Begins a server's handshake on a connected source that no listener of ours accepted.
+    pub fn accept(&mut self, source: Box<dyn Source>, peer: Peer, settings: Arc<Settings>, now: Instant) -> Id {
+        let now = self.moment(now);
+        self.ws.metrics.accepted += 1;
+        let id = self.add(Line::new(source, Wrapping::Plain), peer, settings, Opening::default(), now);
+        self.admit(id, now);
+        self.settle(id);
+        id
     }
 
     /// Fresh random bytes for a client's key (RFC 6455 §4.1).
@@ -112,57 +122,22 @@ impl Shard {
         nonce
     }
 
-    /// Hands bytes over that an outside driver read; `last` if nothing comes after them. True if the driver is to stop reading
-    /// until [`Event::Hungry`](crate::Event::Hungry).
-    pub fn feed(&mut self, id: Id, bytes: &[u8], last: bool) -> bool {
-        let is_sated = self.conns.get_mut(id).is_some_and(|conn| conn.feed(bytes, last));
-        self.make_ready(id);
-        is_sated
-    }
-
-    /// Whether there are connections with output for an outside driver.
-    pub fn has_outside(&self) -> bool {
-        !self.outside.is_empty()
-    }
-
-    /// Connections whose bytes an outside driver writes, with output to [take](Shard::take_output).
-    pub fn take_outside(&mut self) -> Vec<Id> {
-        std::mem::take(&mut self.outside)
-    }
-
-    /// Puts a connection back on that list: its driver takes output again.
-    pub fn unblock_outside(&mut self, id: Id) {
-        self.outside.push(id);
-    }
-
-    /// The output of such a connection, and whether it is to be closed once that is written.
-    pub fn take_output(&mut self, id: Id) -> (Vec<u8>, bool) {
-        let Some(conn) = self.conns.get_mut(id) else { return (Vec::new(), true) };
-        let output = conn.take_output(id, &mut self.ws);
-        self.collect_over(id);
-        output
-    }
-
-    /// Whether the request in hand may become a WebSocket.
-    pub fn check(&self, id: Id) -> Option<Result<Upgrade, Refusal>> {
-        self.conns.get(id).filter(|conn| matches!(conn.phase, Phase::Asking)).map(Conn::check)
-    }
-
     /// Answers a request that was held back. A connection that is gone, or was answered, is not answered again.
     ///
     /// # Errors
     /// A field that must not be sent; the request still waits.
-    pub fn decide(&mut self, id: Id, decision: Decision<'_>) -> Result<(), BadField> {
+    pub fn decide(&mut self, id: Id, decision: Decision<'_>, now: Instant) -> Result<(), BadField> {
+        let now = self.moment(now);
         let Some(conn) = self.conns.get_mut(id) else { return Ok(()) };
         if !matches!(conn.phase, Phase::Asking) {
             return Ok(());
         }
         let ws = &mut self.ws;
         match decision {
-            Decision::Accept { upgrade, subprotocol, fields } => conn.accept(id, upgrade, subprotocol, fields, ws)?,
-            Decision::Refuse(refusal) => conn.refuse(id, refusal, ws),
+            Decision::Accept { upgrade, subprotocol, fields } => conn.accept(upgrade, subprotocol, fields, now, ws)?,
+            Decision::Refuse(refusal) => conn.refuse(refusal, now, ws),
             Decision::Respond { status, reason, fields, body } => {
-                conn.respond(id, status, reason, fields, body, ws)?;
+                conn.respond(status, reason, fields, body, now, ws)?;
             }
         }
         self.make_ready(id);
@@ -172,7 +147,7 @@ impl Shard {
     /// Queues a message. It leaves at the next flush.
     pub fn send(&mut self, id: Id, kind: Kind, payload: &[u8]) -> Result<(), Refused> {
         match self.conns.get_mut(id) {
-            Some(conn) => conn.send(id, kind, payload, &mut self.ws),
+            Some(conn) => conn.send(kind, payload, &mut self.ws),
             None => Err(Refused::Wire(SendError::Closing)),
         }
     }
@@ -180,7 +155,7 @@ impl Shard {
     /// Queues one part of a message.
     pub fn send_fragment(&mut self, id: Id, kind: Kind, payload: &[u8], fin: bool) -> Result<(), Refused> {
         match self.conns.get_mut(id) {
-            Some(conn) => conn.send_fragment(id, kind, payload, fin, &mut self.ws),
+            Some(conn) => conn.send_fragment(kind, payload, fin, &mut self.ws),
             None => Err(Refused::Wire(SendError::Closing)),
         }
     }
@@ -190,7 +165,7 @@ impl Shard {
         match self.conns.get_mut(id) {
             Some(conn) => {
                 conn.flags.wants_pongs = true;
-                conn.send_ping(id, payload, &mut self.ws)
+                conn.send_ping(payload, &mut self.ws)
             }
             None => Err(Refused::Wire(SendError::Closing)),
         }
@@ -199,19 +174,27 @@ impl Shard {
     /// Queues a pong that nobody asked for.
     pub fn pong(&mut self, id: Id, payload: &[u8]) -> Result<(), Refused> {
         match self.conns.get_mut(id) {
-            Some(conn) => conn.send_unasked_pong(id, payload, &mut self.ws),
+            Some(conn) => conn.send_unasked_pong(payload, &mut self.ws),
             None => Err(Refused::Wire(SendError::Closing)),
         }
     }
 
-    /// Begins the closing handshake; one that goes on already is not begun again.
-    pub fn close(&mut self, id: Id, close: Option<(u16, &str)>) -> Result<(), SendError> {
-        self.ws.now = self.millis(Instant::now());
+    /// Begins the closing handshake; one that goes on already is not begun again. From now on nothing pauses reading: the peer's
+    /// close frame comes behind what it sent before.
+    pub fn close(&mut self, id: Id, close: Option<(u16, &str)>, now: Instant) -> Result<(), SendError> {
+        let now = self.moment(now);
         let conn = self.conns.get_mut(id).ok_or(SendError::Closing)?;
-        conn.close(id, close, &mut self.ws)?;
-        // The peer's close frame comes behind what it sent before.
-        self.resume(id);
+        conn.close(close, now, &mut self.ws)?;
+        self.make_ready(id);
         Ok(())
+    }
+
+    /// Ends a connection that was [idle](crate::Event::Idle) for too long.
+    pub fn close_idle(&mut self, id: Id, now: Instant) {
+        let now = self.moment(now);
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.close_idle(now, &mut self.ws);
+        }
     }
 
     /// Ends a connection without a closing handshake.
@@ -222,17 +205,18 @@ impl Shard {
         self.collect_over(id);
     }
 
-    /// Stops reading from a connection.
-    pub fn pause(&mut self, id: Id) {
+    /// Stops reading from a connection, for one reason.
+    pub fn pause(&mut self, id: Id, reason: Pause) {
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.flags.paused = true;
+            conn.flags.paused.set(reason, true);
         }
     }
 
-    /// Reads from a paused connection again.
-    pub fn resume(&mut self, id: Id) {
+    /// That reason is gone: the connection is read again if there is no other.
+    pub fn resume(&mut self, id: Id, reason: Pause) {
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.flags.paused = false;
+            conn.flags.paused.set(reason, false);
+            conn.on_resumed();
         }
         self.make_ready(id);
     }
@@ -245,79 +229,16 @@ impl Shard {
     }
 
     /// Hands messages out in parts as they come, or whole again.
-    pub fn set_streaming(&mut self, id: Id, on: bool) {
+    pub fn set_streaming(&mut self, id: Id, on: bool, now: Instant) {
+        let now = self.moment(now);
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.set_streaming(id, on, &mut self.ws);
+            conn.set_streaming(on, now, &mut self.ws);
         }
     }
 
     /// Whether output is above the high-water mark. If so, an event will tell when it has fallen.
     pub fn is_full(&mut self, id: Id) -> bool {
         self.conns.get_mut(id).is_some_and(Conn::is_full)
-    }
-
-    /// Whether messages can be sent.
-    pub fn is_open(&self, id: Id) -> bool {
-        self.conns.get(id).is_some_and(Conn::is_open)
-    }
-
-    /// Bytes of output that wait.
-    pub fn output_len(&self, id: Id) -> usize {
-        self.conns.get(id).map_or(0, Conn::output_len)
-    }
-
-    /// Round trip of the last answered heartbeat.
-    pub fn latency(&self, id: Id) -> Option<Duration> {
-        self.conns.get(id)?.latency()
-    }
-
-    /// Whom the connection leads to: the socket's peer, or whom a PROXY header named.
-    pub fn peer(&self, id: Id) -> Option<Peer> {
-        self.conns.get(id).map(|conn| conn.peer)
-    }
-
-    /// The client's address, as far as proxies can be trusted.
-    pub fn client(&self, id: Id) -> Option<SocketAddr> {
-        self.conns.get(id)?.address()
-    }
-
-    /// The descriptor of a connection's socket, if it has one.
-    pub fn descriptor(&self, id: Id) -> Option<RawFd> {
-        match &self.conns.get(id)?.line {
-            Line::Socket(socket, _) => Some(socket.fd()),
-            Line::Outside => None,
-        }
-    }
-
-    /// TLS of a connection, if it is in the core.
-    pub fn tls(&self, id: Id) -> Option<&tls::Session> {
-        match &self.conns.get(id)?.line {
-            Line::Socket(_, tls) => tls.as_deref(),
-            Line::Outside => None,
-        }
-    }
-
-    /// Takes the request that a server's connection began with; the engine needs it no more once it is decided.
-    pub fn request(&self, id: Id) -> Option<&Request> {
-        match self.conns.get(id)?.head.as_ref()? {
-            Head::Request(request) => Some(request),
-            Head::Response(_) => None,
-        }
-    }
-
-    /// The extensions that such a request agrees on with us, as the response names them.
-    pub fn extension(&self, id: Id) -> Option<String> {
-        let upgrade = self.request(id)?.upgrade().ok()?;
-        let config = self.conns.get(id)?.settings.deflate.as_ref()?;
-        upgrade.deflate(config).map(|(_, extension)| extension)
-    }
-
-    /// The response that a client's connection began with.
-    pub fn response(&self, id: Id) -> Option<&Response> {
-        match self.conns.get(id)?.head.as_ref()? {
-            Head::Response(response) => Some(response),
-            Head::Request(_) => None,
-        }
     }
 
     /// Frees the head that the peer sent.
@@ -329,29 +250,20 @@ impl Shard {
         }
     }
 
-    /// The listener that accepted a connection.
-    pub fn listener(&self, id: Id) -> Option<Id> {
-        self.conns.get(id)?.listener
-    }
-
-    /// Which side of the connection we are.
-    pub fn role(&self, id: Id) -> Option<Role> {
-        self.conns.get(id).map(|conn| conn.settings.role)
-    }
-
-    /// Connections of a listener that are still in their opening handshake.
-    pub fn opening(&self, listener: Id) -> Vec<Id> {
-        let is_opening =
-            |conn: &Conn| conn.listener == Some(listener) && matches!(conn.phase, Phase::Opening(_) | Phase::Asking);
-        self.conns.iter().filter(|(_, conn)| is_opening(conn)).map(|(id, _)| id).collect()
-    }
-
-    /// Refuses a handshake that is under way; one whose head is still coming is answered all the same.
-    pub fn refuse(&mut self, id: Id, refusal: &Refusal) {
+    /// Refuses a handshake that is under way; one whose head is still coming is answered all the same, one whose TLS is not
+    /// ready cannot be.
+    pub fn refuse(&mut self, id: Id, refusal: &Refusal, now: Instant) {
+        let now = self.moment(now);
         if let Some(conn) = self.conns.get_mut(id)
             && matches!(conn.phase, Phase::Opening(_) | Phase::Asking)
         {
-            conn.refuse(id, refusal, &mut self.ws);
+            conn.withdraw(&mut self.ws);
+            if conn.line.is_handshaking() {
+                conn.end(Some(Cause::Refused(refusal.status, refusal.reason.to_string())));
+            } else {
+                conn.refuse(refusal, now, &mut self.ws);
+            }
         }
+        self.collect_over(id);
     }
 }

@@ -7,6 +7,8 @@
 
 mod broadcast;
 mod command;
+mod driver;
+mod getters;
 mod turn;
 
 use std::collections::VecDeque;
@@ -15,14 +17,15 @@ use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 pub use broadcast::{Frame, Report};
-pub use command::Decision;
+pub use command::{ClientTls, Decision};
+pub use driver::Unwrapped;
 
 use crate::connection::{Conn, Phase};
 use crate::listener::Listener;
 use crate::metrics::Metrics;
+use crate::moment::Moment;
 use crate::poller::Poller;
 use crate::slots::{Id, Slots};
-use crate::timers::Millis;
 use crate::workspace::Workspace;
 
 /// Marks the poller's keys of listeners; ids leave that bit free.
@@ -37,9 +40,10 @@ pub struct Shard {
     /// Listeners that may have somebody waiting.
     accepting: VecDeque<Id>,
     /// When to try again to accept and to read, after the process ran short of something.
-    retry: Option<Millis>,
-    /// Connections whose bytes an outside driver writes, with output to take.
-    outside: Vec<Id>,
+    retry: Option<Moment>,
+    /// Whose deadlines have come and are still to be dealt with, and by how long that turn was late.
+    due: VecDeque<(Id, Duration)>,
+    /// What moments are counted from.
     began: Instant,
     /// The process that made it: a forked child has copies of the sockets, and must leave the connections alone.
     process: u32,
@@ -50,7 +54,7 @@ impl Shard {
     ///
     /// # Errors
     /// The system has no descriptor for a poller.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(now: Instant) -> io::Result<Self> {
         Ok(Shard {
             poller: Poller::new()?,
             listeners: Slots::default(),
@@ -58,8 +62,8 @@ impl Shard {
             ws: Workspace::new(),
             accepting: VecDeque::new(),
             retry: None,
-            outside: Vec::new(),
-            began: Instant::now(),
+            due: VecDeque::new(),
+            began: now,
             process: std::process::id(),
         })
     }
@@ -96,20 +100,24 @@ impl Shard {
         !self.ws.events.is_empty() || (waits && self.ws.short.is_none())
     }
 
+    /// Whether deadlines have come that [`Shard::expire`] has not dealt with yet.
+    pub fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
     /// Whether there is output to [flush](Shard::flush).
     pub fn has_output(&self) -> bool {
-        !self.ws.dirty.is_empty()
+        !self.ws.dirty.is_empty() || self.has_wraps()
     }
 
     /// When [`Shard::expire`] has to be called next; never later than the earliest deadline.
     pub fn next_deadline(&self) -> Option<Instant> {
         let next = [self.ws.wheel.next(), self.retry].into_iter().flatten().min()?;
-        Some(self.began + Duration::from_millis(next))
+        Some(self.began + next.duration())
     }
 
-    fn millis(&self, now: Instant) -> Millis {
-        // One more, because 0 means "never" where times are kept.
-        now.saturating_duration_since(self.began).as_millis() as Millis + 1
+    fn moment(&self, now: Instant) -> Moment {
+        Moment::of(self.began, now)
     }
 
     fn make_ready(&mut self, id: Id) {
@@ -133,16 +141,16 @@ impl Shard {
         }
         conn.release(&mut self.ws);
         self.hang_up(&conn);
-        let event = conn.last_event(id, &mut self.ws.metrics);
+        let event = conn.last_event(&mut self.ws.metrics);
         self.ws.events.push(event);
     }
 
     fn hang_up(&self, conn: &Conn) {
-        if let crate::connection::Line::Socket(socket, _) = &conn.line {
+        if let Some(fd) = conn.line.source.descriptor() {
             // A descriptor that is not registered (any more) has nothing to remove.
-            let _ = self.poller.remove(socket.fd());
-            socket.shutdown();
+            let _ = self.poller.remove(fd);
         }
+        conn.line.source.shutdown();
     }
 }
 

@@ -3,30 +3,32 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{LISTENER, Shard};
-use crate::connection::{Conn, Line, Opening};
-use crate::event::{Batch, Event};
+use crate::connection::{Conn, Line, Opening, Wrapping};
+use crate::event::{Batch, Cause, Event};
 use crate::listener::{Accepted, STARVED};
 use crate::memory::{self, Pressure};
+use crate::moment::Moment;
+use crate::poller::Readiness;
+use crate::settings::{Settings, Tls};
 use crate::slots::Id;
-use crate::timers::Millis;
-use crate::workspace::SCRATCH;
+use crate::socket::{Peer, Socket};
+use crate::workspace::{SCRATCH, Workspace};
 
 /// Events after which a batch is full: dispatching them keeps a 1 ms timer within its millisecond.
 const BATCH: usize = 64;
 /// Connections that are written to between two looks at the clock.
 const FLUSH: usize = 16;
 /// How often to look again when memory is short.
-const SHORT: Millis = 50;
+const SHORT: Duration = Duration::from_millis(50);
 /// How long nobody is read before room is made by force.
-const PATIENCE: Millis = 1000;
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Shard {
     /// Takes note of every socket that became ready. Reads nothing yet.
-    pub fn wait(&mut self, now: Instant) -> io::Result<()> {
-        self.ws.now = self.millis(now);
+    pub fn wait(&mut self) -> io::Result<()> {
         let Shard { poller, conns, listeners, ws, accepting, .. } = self;
         for readiness in poller.wait()? {
             if readiness.key & LISTENER != 0 {
@@ -39,34 +41,39 @@ impl Shard {
                 }
                 continue;
             }
-            let id = Id::from_bits(readiness.key);
-            let Some(conn) = conns.get_mut(id) else { continue };
-            conn.flags.ended |= readiness.closed;
-            if readiness.readable {
-                conn.flags.readable = true;
-                if !conn.flags.ready && (conn.has_input() || readiness.closed) {
-                    conn.flags.ready = true;
-                    ws.ready.push_back(id);
-                }
-            }
-            if readiness.writable && !conn.flags.dirty {
-                conn.flags.dirty = true;
-                ws.dirty.push_back(id);
+            if let Some(conn) = conns.get_mut(Id::from_bits(readiness.key)) {
+                note(conn, readiness, ws);
             }
         }
         Ok(())
     }
 
-    /// Reads from those who are ready, in turn, until the batch is full, `until` is past or nobody is left.
-    pub fn collect(&mut self, until: Instant) -> Batch {
-        let room = self.relieve();
+    /// Takes note that a source without a descriptor can be read, or that its other end has hung up.
+    pub fn readable(&mut self, id: Id, closed: bool) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            note(conn, Readiness { key: 0, readable: true, writable: false, closed }, &mut self.ws);
+        }
+    }
+
+    /// Takes note that a source without a descriptor takes output again.
+    pub fn writable(&mut self, id: Id) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            note(conn, Readiness { key: 0, readable: false, writable: true, closed: false }, &mut self.ws);
+        }
+    }
+
+    /// Reads from those who are ready, in turn, until the batch is full, the clock has passed `until` or nobody is left.
+    pub fn collect(&mut self, clock: impl Fn() -> Instant, until: Instant) -> Batch {
+        let mut now = clock();
+        let room = self.relieve(self.moment(now));
         while self.ws.events.len() < BATCH && self.ws.has_room() && memory::held() as u64 <= room {
             // Both each time: a flood of those who are here does not lock out those who come.
-            let served = self.serve_next();
-            if !self.accept_next() && !served {
+            let served = self.serve_next(self.moment(now));
+            if !self.accept_next(self.moment(now)) && !served {
                 break;
             }
-            if Instant::now() >= until {
+            now = clock();
+            if now >= until {
                 break;
             }
         }
@@ -90,21 +97,24 @@ impl Shard {
     }
 
     /// Writes what connections have to say; what their sockets do not take now leaves when they do.
-    pub fn flush(&mut self) {
+    pub fn flush(&mut self, now: Instant) {
         while let Some(id) = self.ws.dirty.pop_front() {
-            self.flush_one(id);
+            self.flush_one(id, now);
         }
     }
 
-    /// The same, until time is up; at least [`FLUSH`] connections have their turn. Who waits longer gets more in one write.
-    pub fn flush_until(&mut self, until: Instant) {
+    /// The same, until the clock has passed `until`; at least [`FLUSH`] connections have their turn. Who waits longer gets more in
+    /// one write.
+    pub fn flush_until(&mut self, clock: impl Fn() -> Instant, until: Instant) {
+        let mut now = clock();
         let mut count = 0;
         while let Some(id) = self.ws.dirty.pop_front() {
             // Those that were written to at once are still on the list, and cost nothing.
-            count += usize::from(self.flush_one(id));
+            count += usize::from(self.flush_one(id, now));
             if count == FLUSH {
                 count = 0;
-                if Instant::now() >= until {
+                now = clock();
+                if now >= until {
                     return;
                 }
             }
@@ -112,25 +122,22 @@ impl Shard {
     }
 
     /// Writes what one connection has to say; false if it has nothing.
-    pub fn flush_one(&mut self, id: Id) -> bool {
+    pub fn flush_one(&mut self, id: Id, now: Instant) -> bool {
+        let now = self.moment(now);
         let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.flags.dirty) else { return false };
-        if let Line::Outside = conn.line {
-            conn.flags.dirty = false;
-            self.outside.push(id);
-            return true;
-        }
         let (poller, ws) = (&self.poller, &mut self.ws);
-        if catch_unwind(AssertUnwindSafe(|| conn.flush(id, poller, ws))).is_err() {
-            conn.on_defect(id, ws);
+        if catch_unwind(AssertUnwindSafe(|| conn.flush(poller, now, ws))).is_err() {
+            conn.on_defect(now, ws);
         }
         self.collect_over(id);
         true
     }
 
-    /// Deals with every deadline that has come. `late` is by how long this turn was late: peers are not blamed for that time.
-    pub fn expire(&mut self, now: Instant, late: Millis) {
-        self.ws.now = self.millis(now);
-        if self.retry.is_some_and(|at| at <= self.ws.now) {
+    /// Deals with deadlines that have come, until `until` is past. `late` is by how long this turn was late: peers are not blamed
+    /// for that time. Those of a crowd often come together: what is left is dealt with in the next turn.
+    pub fn expire(&mut self, clock: impl Fn() -> Instant, late: Duration, until: Instant) {
+        let now = self.moment(clock());
+        if self.retry.is_some_and(|at| at <= now) {
             self.retry = None;
             let ids: Vec<Id> = self.listeners.iter().map(|(id, _)| id).collect();
             for id in ids {
@@ -144,97 +151,123 @@ impl Shard {
         }
         if self.ws.short.is_some() {
             // What was due just now is gone, and no socket will tell that there is memory again.
-            self.retry_in(SHORT);
+            self.retry_at(now + SHORT);
         }
         let mut due = Vec::new();
-        self.ws.wheel.advance(self.ws.now, &mut due);
-        for id in due {
+        self.ws.wheel.advance(now, &mut due);
+        self.due.extend(due.into_iter().map(|id| (id, late)));
+        let mut count = 0;
+        while let Some((id, late)) = self.due.pop_front() {
             if let Some(conn) = self.conns.get_mut(id) {
-                conn.on_timer(id, late, &mut self.ws);
+                conn.on_timer(late, now, &mut self.ws);
             }
             self.collect_over(id);
+            count += 1;
+            if count % FLUSH == 0 && clock() >= until {
+                break;
+            }
         }
     }
 
-    fn serve_next(&mut self) -> bool {
+    fn serve_next(&mut self, now: Moment) -> bool {
         let Some(id) = self.ws.ready.pop_front() else { return false };
         let Some(conn) = self.conns.get_mut(id) else { return true };
         conn.flags.ready = false;
         let ws = &mut self.ws;
-        if catch_unwind(AssertUnwindSafe(|| conn.serve(id, ws))).is_err() {
-            conn.on_defect(id, ws);
+        if catch_unwind(AssertUnwindSafe(|| conn.serve(now, ws))).is_err() {
+            conn.on_defect(now, ws);
         }
         self.make_ready(id);
         self.collect_over(id);
         true
     }
 
-    fn accept_next(&mut self) -> bool {
-        let Some(&id) = self.accepting.front() else { return false };
-        let Some(listener) = self.listeners.get_mut(id) else {
-            self.accepting.pop_front();
-            return true;
-        };
+    fn accept_next(&mut self, now: Moment) -> bool {
+        // The next one has its turn, whatever comes of this: a busy listener does not lock out the others.
+        let Some(id) = self.accepting.pop_front() else { return false };
+        let Some(listener) = self.listeners.get_mut(id) else { return true };
         match listener.accept() {
             Accepted::Connection(socket, peer) => {
-                self.ws.metrics.accepted += 1;
-                listener.connections += 1;
-                let settings = Arc::clone(&listener.settings);
-                let limit = settings.limits.connections;
-                let surplus = listener.connections > limit;
-                if listener.connections > limit + limit / 8 + 8 {
-                    // Even telling them costs too much now.
-                    listener.connections -= 1;
-                    self.ws.metrics.refused += 1;
-                    return true;
-                }
-                let tls = match settings.tls.as_ref().map(|context| crate::tls::Session::server(context)).transpose() {
-                    Ok(tls) => tls.map(Box::new),
-                    Err(_) => {
-                        listener.connections -= 1;
-                        self.ws.metrics.refused += 1;
-                        return true;
-                    }
-                };
-                let mut conn = Conn::new(Line::Socket(socket, tls), peer, settings, Opening::default(), self.ws.now);
-                conn.listener = Some(id);
-                conn.flags.surplus = surplus;
-                conn.flags.readable = true;
-                self.add(conn);
+                self.accepting.push_back(id);
+                self.welcome(id, socket, peer, now);
             }
-            Accepted::Nobody => {
-                listener.ready = false;
-                self.accepting.pop_front();
-            }
-            Accepted::Again => {}
+            Accepted::Nobody => listener.ready = false,
+            Accepted::Again => self.accepting.push_back(id),
             Accepted::Starved(error) => {
                 listener.ready = false;
-                self.accepting.pop_front();
                 self.ws.metrics.starved += 1;
                 self.ws.events.push(Event::Starved(id, error));
-                self.retry_in(STARVED);
+                self.retry_at(now + STARVED);
             }
         }
         true
     }
 
-    /// Gives a connection its place; it is looked at in this turn.
-    pub(super) fn add(&mut self, conn: Conn) -> Id {
-        let id = self.conns.insert(conn);
-        let Some(conn) = self.conns.get_mut(id) else { return id };
-        if let Line::Socket(socket, _) = &conn.line
-            && let Err(error) = self.poller.add(socket.fd(), id.to_bits())
+    /// Makes a connection of a socket that was accepted, if it is let in at all.
+    fn welcome(&mut self, id: Id, socket: Socket, peer: Peer, now: Moment) {
+        let Some(listener) = self.listeners.get_mut(id) else { return };
+        self.ws.metrics.accepted += 1;
+        let settings = Arc::clone(&listener.settings);
+        let limit = settings.limits.connections;
+        let surplus = listener.connections >= limit;
+        let wrapping = match &settings.tls {
+            // Even telling them costs too much now.
+            _ if listener.connections >= limit + limit / 8 + 8 => None,
+            Tls::None => Some(Wrapping::Plain),
+            Tls::Driver => Some(Wrapping::Driver(Box::default())),
+            Tls::Core(context) => {
+                crate::tls::Session::server(context).ok().map(|session| Wrapping::Core(Box::new(session)))
+            }
+        };
+        let Some(wrapping) = wrapping else {
+            self.ws.metrics.refused += 1;
+            return;
+        };
+        listener.connections += 1;
+        let line = Line::new(Box::new(socket), wrapping);
+        let place = self.add(line, peer, settings, Opening::default(), now);
+        let Some(conn) = self.conns.get_mut(place) else { return };
+        conn.listener = Some(id);
+        conn.flags.surplus = surplus;
+        // Most clients have said something by now.
+        conn.flags.readable = true;
+        self.admit(place, now);
+        self.settle(place);
+    }
+
+    /// Gives a connection its place. What is known of it beside that is said before it is [settled](Shard::settle).
+    pub(super) fn add(&mut self, line: Line, peer: Peer, settings: Arc<Settings>, opening: Opening, now: Moment) -> Id {
+        let id = self.conns.insert_with(|id| Conn::new(id, line, peer, settings, opening, now));
+        if let Some(conn) = self.conns.get_mut(id)
+            && let Some(fd) = conn.line.source.descriptor()
+            && let Err(error) = self.poller.add(fd, id.to_bits())
         {
-            conn.end(Some(crate::event::Cause::Io(error)));
+            conn.end(Some(Cause::Io(error)));
         }
-        conn.arm(id, &mut self.ws);
-        self.make_ready(id);
-        self.collect_over(id);
         id
     }
 
+    /// Turns away whose address is over its limits, unless a PROXY header has still to name it.
+    pub(super) fn admit(&mut self, id: Id, now: Moment) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && !conn.flags.proxy
+            && let Err(refusal) = conn.admit_address(now, &mut self.ws)
+        {
+            conn.turn_away(&refusal, now, &mut self.ws);
+        }
+    }
+
+    /// Gives a connection its place in time, and in this turn.
+    pub(super) fn settle(&mut self, id: Id) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.arm(&mut self.ws);
+        }
+        self.make_ready(id);
+        self.collect_over(id);
+    }
+
     /// Acts on the process-wide memory account; how many bytes may be held for reading to go on.
-    fn relieve(&mut self) -> u64 {
+    fn relieve(&mut self, now: Moment) -> u64 {
         let Some(limit) = self.memory_limit() else { return u64::MAX };
         let room = limit / 10 * 9;
         let held = memory::held() as u64;
@@ -243,15 +276,15 @@ impl Shard {
             self.ws.short = None;
             return room;
         }
-        let since = *self.ws.short.get_or_insert(self.ws.now);
+        let since = *self.ws.short.get_or_insert(now);
         // Those who hold the most, and may never say the rest, do not keep the others waiting for long. When they are a crowd,
         // whatever is freed is taken at once by the next of them: only real room ends that.
-        let is_stuck = self.ws.now >= since + PATIENCE;
+        let is_stuck = now >= since + PATIENCE;
         if is_stuck || pressure == Pressure::Shed {
-            self.ws.short = Some(self.ws.now);
-            self.shed(held - if is_stuck { limit / 2 } else { room });
+            self.ws.short = Some(now);
+            self.shed(held - if is_stuck { limit / 2 } else { room }, now);
         }
-        self.retry_in(SHORT);
+        self.retry_at(now + SHORT);
         0
     }
 
@@ -262,7 +295,7 @@ impl Shard {
     }
 
     /// Closes the connections that hold the most, until `excess` bytes will be free.
-    fn shed(&mut self, excess: u64) {
+    fn shed(&mut self, excess: u64, now: Moment) {
         let mut holders: Vec<(usize, Id)> = self.conns.iter().map(|(id, conn)| (conn.held(), id)).collect();
         holders.sort_unstable_by_key(|(held, _)| std::cmp::Reverse(*held));
         let mut freed = 0;
@@ -272,14 +305,29 @@ impl Shard {
             }
             freed += held as u64;
             if let Some(conn) = self.conns.get_mut(id) {
-                conn.shed(id, &mut self.ws);
+                conn.shed(now, &mut self.ws);
             }
             self.collect_over(id);
         }
     }
 
-    fn retry_in(&mut self, delay: Millis) {
-        let at = self.ws.now + delay;
+    fn retry_at(&mut self, at: Moment) {
         self.retry = Some(self.retry.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+/// Takes note of what a connection's source is ready for.
+fn note(conn: &mut Conn, readiness: Readiness, ws: &mut Workspace) {
+    conn.flags.ended |= readiness.closed;
+    if readiness.readable {
+        conn.flags.readable = true;
+        if !conn.flags.ready && (conn.has_input() || readiness.closed) {
+            conn.flags.ready = true;
+            ws.ready.push_back(conn.id);
+        }
+    }
+    if readiness.writable && !conn.flags.dirty {
+        conn.flags.dirty = true;
+        ws.dirty.push_back(conn.id);
     }
 }

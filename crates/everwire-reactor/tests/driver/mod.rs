@@ -1,13 +1,15 @@
 #![allow(clippy::panic, dead_code, reason = "test support; each test file uses a part of it")]
 //! A driver for tests: a shard with a server, turned until something happens, and raw sockets as peers.
 
+pub mod simulation;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use everwire_reactor::limits::{Deadlines, Limits};
-use everwire_reactor::{Event, Id, Origins, Overflow, Payload, Settings, Shard, Socket};
+use everwire_reactor::{Event, Id, Origins, Overflow, Payload, Settings, Shard, Socket, Tls};
 use everwire_wire::handshake::forwarded;
 use everwire_wire::{Kind, Role};
 
@@ -47,7 +49,7 @@ pub fn settings() -> Settings {
         proxy_protocol: false,
         trusted: Vec::new(),
         forwarded: forwarded::Source::XForwardedFor,
-        tls: None,
+        tls: Tls::None,
         secure: false,
         loopback: true,
         overflow: Overflow::Skip,
@@ -59,7 +61,7 @@ impl Driver {
     pub fn new(settings: Settings) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let mut shard = Shard::new().expect("a poller");
+        let mut shard = Shard::new(Instant::now()).expect("a poller");
         let socket = Socket::adopt(listener.into()).expect("a socket");
         shard.listen(socket, Arc::new(settings)).expect("listening");
         Driver { shard, address, seen: Vec::new() }
@@ -68,8 +70,8 @@ impl Driver {
     /// One turn, as an event loop would run it.
     pub fn turn(&mut self) {
         let now = Instant::now();
-        self.shard.wait(now).expect("the poller works");
-        let batch = self.shard.collect(now + Duration::from_millis(1));
+        self.shard.wait().expect("the poller works");
+        let batch = self.shard.collect(Instant::now, now + Duration::from_millis(1));
         for event in &batch.events {
             self.seen.push(match event {
                 Event::Opened(id) => Seen::Opened(*id),
@@ -78,6 +80,10 @@ impl Driver {
                 }
                 Event::Message(id, kind, Payload::Owned(bytes)) => Seen::Message(*id, *kind, bytes.clone()),
                 Event::Drained(id) => Seen::Drained(*id),
+                Event::Idle(id) => {
+                    self.shard.close_idle(*id, now);
+                    continue;
+                }
                 other => Seen::Other(format!("{other:?}")),
             });
         }
@@ -90,9 +96,9 @@ impl Driver {
             }
         }
         self.shard.recycle(batch);
-        self.shard.flush();
-        self.shard.expire(Instant::now(), 0);
-        self.shard.flush();
+        self.shard.flush(Instant::now());
+        self.shard.expire(Instant::now, Duration::ZERO, Instant::now() + Duration::from_millis(1));
+        self.shard.flush(Instant::now());
     }
 
     /// Turns until `find` finds something in what was seen, and takes it out.

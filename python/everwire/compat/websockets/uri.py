@@ -52,8 +52,8 @@ def parse_uri(uri: str) -> WebSocketURI:
         InvalidURI: it is none.
     """
     try:
-        address = parse_url(uri)
+        url = parse_url(uri)
     except UsageError as error:
         raise InvalidURI(uri, str(error)) from None
-    path, _, query = address.target.partition("?")
-    return WebSocketURI(address.secure, address.host, address.port, path, query, address.user, address.password)
+    path, _, query = url.target.partition("?")
+    return WebSocketURI(url.secure, url.host, url.port, path, query, url.user, url.password)

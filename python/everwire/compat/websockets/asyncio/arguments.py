@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ....errors import UsageError
@@ -27,7 +27,7 @@ _INERT = frozenset(
 and families tried in turn; the opening and closing timeouts hold for TLS too."""
 
 
-def without_inert(options: dict[str, Any]) -> dict[str, Any]:
+def without_inert(options: Mapping[str, object]) -> dict[str, Any]:
     """The arguments that are left for Everwire."""
     return {name: value for name, value in options.items() if name not in _INERT}
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from .... import client as core
 from ....errors import HandshakeFailed, ProtocolError, UsageError
 from ....http import HeadersLike
+from ....limits import Limits
+from ....tls import TLS
 from ..client import backoff, process_exception
 from ..exceptions import (
     InvalidMessage,
@@ -33,6 +36,32 @@ __all__ = ["ClientConnection", "connect", "unix_connect"]
 
 class ClientConnection(Facade, core.ClientConnection):
     """A connection that :func:`connect` opened."""
+
+
+class DialOptions(TypedDict, total=False):
+    """What :func:`everwire.connect` takes further, and what `websockets` hands to asyncio, which changes nothing here."""
+
+    idle_timeout: float | None
+    limits: Limits | None
+    ssl: TLS | ssl_module.SSLContext | bool | None
+    server_hostname: str | None
+    host: str | None
+    port: int | None
+    sock: socket.socket | None
+    local_addr: tuple[str | None, int] | None
+    family: int
+    happy_eyeballs_delay: float | None
+    proxy_ssl: ssl_module.SSLContext | bool | None
+    proxy_server_hostname: str | None
+    max_redirects: int
+    all_errors: bool
+    flags: int
+    interleave: int | None
+    proto: int
+    proxy_ssl_handshake_timeout: float | None
+    proxy_ssl_shutdown_timeout: float | None
+    ssl_handshake_timeout: float | None
+    ssl_shutdown_timeout: float | None
 
 
 class connect(core.connect):  # noqa: N801 - used as a function
@@ -78,7 +107,8 @@ class connect(core.connect):  # noqa: N801 - used as a function
         logger: LoggerLike | None = None,
         create_connection: Callable[..., ClientConnection] | None = None,
         unix: bool = False,
-        **options: Any,
+        path: str | os.PathLike[str] | None = None,
+        **options: Unpack[DialOptions],
     ) -> None:
         secure = parse_uri(uri).secure
         if not secure and options.get("ssl") is not None:
@@ -113,6 +143,7 @@ class connect(core.connect):  # noqa: N801 - used as a function
             write_limit=write_limit,
             logger=logger or logging.getLogger("websockets.client"),
             create_connection=create_connection or ClientConnection,
+            path=None if path is None else os.fspath(path),
             **without_inert(options),
         )
 
@@ -123,7 +154,7 @@ class connect(core.connect):  # noqa: N801 - used as a function
         def __aiter__(self) -> AsyncIterator[ClientConnection]: ...
 
     async def _open(self) -> core.ClientConnection:
-        if self._route.proxy is True and not self._route.is_given:
+        if self._dialer.proxy is True and not self._dialer.is_given:
             of_the_environment = get_proxy(parse_uri(self.uri))
             if of_the_environment is not None:
                 parse_proxy(of_the_environment)
@@ -139,7 +170,32 @@ class connect(core.connect):  # noqa: N801 - used as a function
             raise
 
 
-def unix_connect(path: str | os.PathLike[str] | None = None, uri: str | None = None, **options: Any) -> connect:
+class UnixConnectOptions(DialOptions, total=False):
+    """What :func:`connect` names itself, and :func:`unix_connect` takes along."""
+
+    origin: Origin | None
+    extensions: Sequence[Any] | None
+    subprotocols: Sequence[Subprotocol] | None
+    compression: str | None
+    additional_headers: HeadersLike | None
+    user_agent_header: str | None
+    proxy: str | bool | None
+    process_exception: Callable[[Exception], Exception | None]
+    open_timeout: float | None
+    ping_interval: float | None
+    ping_timeout: float | None
+    close_timeout: float | None
+    reconnect_delays: Callable[[], Iterator[float]]
+    max_size: int | tuple[int | None, int | None] | None
+    max_queue: int | tuple[int | None, int | None] | None
+    write_limit: int | tuple[int, int | None]
+    logger: LoggerLike | None
+    create_connection: Callable[..., ClientConnection] | None
+
+
+def unix_connect(
+    path: str | os.PathLike[str] | None = None, uri: str | None = None, **options: Unpack[UnixConnectOptions]
+) -> connect:
     """Connect to a Unix socket: :func:`connect` with a path, or with a connected ``sock``."""
     if uri is None:
         uri = "ws://localhost/" if options.get("ssl") is None else "wss://localhost/"
@@ -147,13 +203,15 @@ def unix_connect(path: str | os.PathLike[str] | None = None, uri: str | None = N
         raise ValueError("no path and sock were specified")
     if path is not None and options.get("sock") is not None:
         raise ValueError("path and sock can not be specified at the same time")
-    return connect(uri, unix=True, path=None if path is None else os.fspath(path), **options)
+    return connect(uri, unix=True, path=path, **options)
 
 
 def _translated(error: HandshakeFailed) -> Exception:
     """The same failure under that package's finer name, if it has one."""
     if error.proxy is not None:
         return _of_a_proxy(error, error.proxy)
+    if isinstance(error.__cause__, ssl_module.SSLCertVerificationError):
+        return error.__cause__
     if isinstance(error.__cause__, ssl_module.SSLError):
         is_about_trust = str(error).startswith("the server's certificate")
         kind = ssl_module.SSLCertVerificationError if is_about_trust else ssl_module.SSLError

@@ -21,21 +21,33 @@ class Transport:
         self._connection = connection
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """``"peername"`` and ``"sockname"``; ``"cipher"`` if TLS is in the engine. Nothing else is known."""
+        """``"peername"`` and ``"sockname"``; ``"cipher"`` with TLS.
+
+        ``"ssl_object"``, ``"sslcontext"`` and ``"peercert"`` if an :class:`ssl.SSLContext` does it. Nothing else is known.
+        """
+        ssl_object = core.ssl_object(self._connection)
         match name:
             case "peername":
                 return self._connection.remote_address
             case "sockname":
                 return self._connection.local_address
+            case "ssl_object" if ssl_object is not None:
+                return ssl_object
+            case "sslcontext" if ssl_object is not None:
+                return ssl_object.context
+            case "peercert" if ssl_object is not None:
+                return ssl_object.getpeercert()
+            case "cipher" if ssl_object is not None:
+                return ssl_object.cipher()
             case "cipher":
-                tls = self._connection._tls()
+                tls = core.tls_session(self._connection)
                 return default if tls is None else (tls.cipher, tls.version, None)
             case _:
                 return default
 
     def is_closing(self) -> bool:
         """Whether the connection has ended."""
-        return self._connection._state == core.State.CLOSED
+        return self._connection.state is core.State.CLOSED
 
     def abort(self) -> None:
         """End the connection without a closing handshake."""
@@ -76,21 +88,17 @@ class Iteration(AsyncIterator[Data]):
 class Facade(core.Connection):
     """Attributes of `websockets` connections that Everwire's do not need."""
 
-    _transport: Any = None
+    _transport: Transport | None = None
 
     def __aiter__(self) -> Iteration:
         return Iteration(self)
 
     @property
-    def transport(self) -> Any:
-        """asyncio's transport with an :class:`ssl.SSLContext`, else something that does what programs use one for."""
+    def transport(self) -> Transport:
+        """Something that does what programs use asyncio's transports for."""
         if self._transport is None:
             self._transport = Transport(self)
         return self._transport
-
-    @transport.setter
-    def transport(self, transport: Any) -> None:
-        self._transport = transport
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

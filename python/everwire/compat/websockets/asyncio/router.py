@@ -6,25 +6,32 @@ import http
 import importlib
 import inspect
 import os
+import socket
 import ssl as ssl_module
 import urllib.parse
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Unpack
 
 from ....http import Request, Response
 from ....server import serve as serving
-from .server import ServerConnection, serve
+from ....tls import TLS
+from .server import ServeOptions, ServerConnection, serve
 
 __all__ = ["Router", "route", "unix_route"]
 
 
 def route(
     url_map: Any,
-    *args: Any,
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
+    *,
     server_name: str | None = None,
-    ssl: ssl_module.SSLContext | bool | None = None,
+    ssl: TLS | ssl_module.SSLContext | bool | None = None,
     create_router: Callable[..., Router] | None = None,
-    **options: Any,
+    unix: bool = False,
+    path: str | os.PathLike[str] | None = None,
+    sock: socket.socket | None = None,
+    **options: Unpack[ServeOptions],
 ) -> serving:
     """Serve with a handler for each path: the arguments are those of ``serve()``, but for the first.
 
@@ -42,24 +49,42 @@ def route(
     except ImportError:
         raise ImportError("route() requires werkzeug") from None
     router = (create_router or Router)(url_map, server_name, "ws" if ssl is None else "wss")
-    if ssl is not None and ssl is not True:
-        options["ssl"] = ssl
-    own = options.pop("process_request", None)
+    own = options.get("process_request")
 
     async def process_request(connection: ServerConnection, request: Request) -> Response | None:
         response: Response | None = None
         if own is not None:
-            response = own(connection, request)
-            if inspect.isawaitable(response):
-                response = await response
+            answer: Any = own(connection, request)
+            response = await answer if inspect.isawaitable(answer) else answer
         return router.route_request(connection, request) if response is None else response
 
-    return serve(router.handler, *args, process_request=process_request, **options)
+    options["process_request"] = process_request
+    return serve(
+        router.handler,
+        host,
+        port,
+        unix=unix,
+        path=path,
+        ssl=None if isinstance(ssl, bool) else ssl,
+        sock=sock,
+        **options,
+    )
 
 
-def unix_route(url_map: Any, path: str | os.PathLike[str] | None = None, **options: Any) -> serving:
+class UnixRouteOptions(ServeOptions, total=False):
+    """What :func:`unix_route` takes."""
+
+    server_name: str | None
+    ssl: TLS | ssl_module.SSLContext | bool | None
+    create_router: Callable[..., Router] | None
+    sock: socket.socket | None
+
+
+def unix_route(
+    url_map: Any, path: str | os.PathLike[str] | None = None, **options: Unpack[UnixRouteOptions]
+) -> serving:
     """Serve with a handler for each path on a Unix socket: see :func:`route` and ``unix_serve()``."""
-    return route(url_map, unix=True, path=None if path is None else os.fspath(path), **options)
+    return route(url_map, unix=True, path=path, **options)
 
 
 class Router:

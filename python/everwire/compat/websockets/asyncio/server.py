@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
+import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack
 
 from .... import server as core
 from ....connection import broadcast
 from ....http import Request, Response
+from ....limits import Limits
 from ....server import Server, basic_auth
+from ....tls import TLS
 from ..exceptions import NegotiationError
 from ..extensions.permessage_deflate import deflate_of
 from ..http11 import SERVER
@@ -27,6 +31,59 @@ class ServerConnection(Facade, core.ServerConnection):
 
     handler: Callable[..., Awaitable[None]]
     handler_kwargs: Mapping[str, Any]
+
+
+class ListenOptions(TypedDict, total=False):
+    """What :func:`everwire.serve` takes further, and what `websockets` hands to asyncio, which changes nothing here."""
+
+    idle_timeout: float | None
+    limits: Limits | None
+    hsts: int | None
+    overflow: Literal["skip", "close"]
+    allowed_hosts: Sequence[str]
+    trusted_proxies: Sequence[str]
+    forwarded: Literal["x-forwarded-for", "forwarded"]
+    proxy_protocol: bool
+    backlog: int
+    reuse_port: bool
+    family: int
+    start_serving: bool
+    flags: int
+    keep_alive: bool | None
+    reuse_address: bool | None
+    ssl_handshake_timeout: float | None
+    ssl_shutdown_timeout: float | None
+
+
+class ServeOptions(ListenOptions, total=False):
+    """What :func:`serve` names itself, for those who take it along; but not where it listens, and with what TLS."""
+
+    origins: Sequence[Origin | re.Pattern[str] | None] | None
+    extensions: Sequence[Any] | None
+    subprotocols: Sequence[Subprotocol] | None
+    select_subprotocol: Callable[[ServerConnection, Sequence[Subprotocol]], Subprotocol | None] | None
+    compression: str | None
+    process_request: Callable[[ServerConnection, Request], Awaitable[Response | None] | Response | None] | None
+    process_response: (
+        Callable[[ServerConnection, Request, Response], Awaitable[Response | None] | Response | None] | None
+    )
+    server_header: str | None
+    open_timeout: float | None
+    ping_interval: float | None
+    ping_timeout: float | None
+    close_timeout: float | None
+    max_size: int | tuple[int | None, int | None] | None
+    max_queue: int | tuple[int | None, int | None] | None
+    write_limit: int | tuple[int, int | None]
+    logger: LoggerLike | None
+    create_connection: Callable[..., ServerConnection] | None
+
+
+class UnixServeOptions(ServeOptions, total=False):
+    """What :func:`unix_serve` takes."""
+
+    ssl: TLS | ssl_module.SSLContext | None
+    sock: socket.socket | None
 
 
 def serve(
@@ -53,7 +110,11 @@ def serve(
     logger: LoggerLike | None = None,
     create_connection: Callable[..., ServerConnection] | None = None,
     unix: bool = False,
-    **options: Any,
+    path: str | os.PathLike[str] | None = None,
+    ssl: TLS | ssl_module.SSLContext | None = None,
+    sock: socket.socket | None = None,
+    allow_plaintext: bool = True,
+    **options: Unpack[ListenOptions],
 ) -> core.serve:
     """Serve WebSocket connections as ``websockets.asyncio.server.serve`` does: see :func:`everwire.serve`.
 
@@ -66,9 +127,8 @@ def serve(
         ValueError: the arguments do not fit together.
     """
     check_subprotocols(subprotocols)
-    sock = options.get("sock")
     if unix:
-        if (options.get("path") is None) == (sock is None):
+        if (path is None) == (sock is None):
             wrong = "path was not specified, and no sock specified" if sock is None else _BOTH.format("path")
             raise ValueError(wrong)
     elif sock is not None and (host is not None or port is not None):
@@ -97,7 +157,10 @@ def serve(
         write_limit=write_limit,
         logger=logger or logging.getLogger("websockets.server"),
         create_connection=create_connection or ServerConnection,
-        allow_plaintext=options.pop("allow_plaintext", True),
+        path=None if path is None else os.fspath(path),
+        ssl=ssl,
+        sock=sock,
+        allow_plaintext=allow_plaintext,
         **without_inert(options),
     )
 
@@ -105,10 +168,10 @@ def serve(
 def unix_serve(
     handler: Callable[[ServerConnection], Awaitable[None]],
     path: str | os.PathLike[str] | None = None,
-    **options: Any,
+    **options: Unpack[UnixServeOptions],
 ) -> core.serve:
     """Serve on a Unix socket: :func:`serve` with a path, or with a bound ``sock``."""
-    return serve(handler, unix=True, path=None if path is None else os.fspath(path), **options)
+    return serve(handler, unix=True, path=path, **options)
 
 
 _BOTH = "{} and sock can not be specified at the same time"

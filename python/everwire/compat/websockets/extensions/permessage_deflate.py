@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from ....compression import Deflate
 from ....errors import UsageError
@@ -39,7 +39,7 @@ class ServerPerMessageDeflateFactory(_Factory):
     """What a server accepts. Of ``compress_settings`` the ``level`` counts."""
 
 
-def deflate_of(extensions: Sequence[Any] | None, compression: str | None) -> Deflate | str | None:
+def deflate_of(extensions: Sequence[Any] | None, compression: str | None) -> Literal["deflate"] | Deflate | None:
     """The one ``compression`` argument of Everwire for the two of `websockets`.
 
     Raises:
@@ -52,4 +52,4 @@ def deflate_of(extensions: Sequence[Any] | None, compression: str | None) -> Def
         if not isinstance(extension, _Factory):
             raise UsageError(f"the engine has no extension but permessage-deflate: {extension!r} cannot be used")
         return extension.deflate
-    return compression
+    return None if compression is None else "deflate"

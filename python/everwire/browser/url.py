@@ -6,7 +6,6 @@ around it, dots in its path. What is left of it here is one that everybody reads
 
 from __future__ import annotations
 
-import dataclasses
 import ipaddress
 import re
 import socket
@@ -14,7 +13,7 @@ import urllib.parse
 
 from ..errors import UsageError
 
-__all__ = ["Address", "parse"]
+__all__ = ["normalized", "origin"]
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _PORTS = {"ws": 80, "wss": 443}
@@ -27,21 +26,8 @@ _FORBIDDEN_IN_HOST = re.compile(r"[\x00-\x20#/:<>?@\[\\\]^|%\x7f]")
 _DOT, _DOUBLE_DOT = (".", "%2e"), ("..", ".%2e", "%2e.", "%2e%2e")
 
 
-@dataclasses.dataclass(frozen=True)
-class Address:
-    """A URL of a WebSocket.
-
-    Attributes:
-        url: all of it, as browsers write it.
-        origin: scheme, host and port, as a message event has it.
-    """
-
-    url: str
-    origin: str
-
-
-def parse(url: object) -> Address:
-    """Read the URL that a WebSocket is made with.
+def normalized(url: object) -> str:
+    """The URL that a WebSocket is made with, as browsers write it.
 
     ``http`` becomes ``ws`` and ``https`` ``wss``; there is no page whose URL a relative one could complete.
 
@@ -69,10 +55,14 @@ def parse(url: object) -> Address:
         host, port = _host_and_port(place, _PORTS[scheme])
     except ValueError as error:
         raise UsageError(f"{given!r} is not a URL: {error}") from None
-    origin = f"{scheme}://{host}{port}"
     user = _credentials(credentials)
     query = question + urllib.parse.quote(query, safe=_IN_QUERY, errors="replace")
-    return Address(f"{scheme}://{user}{host}{port}{_path(slash + path)}{query}", origin)
+    return f"{scheme}://{user}{host}{port}{_path(slash + path)}{query}"
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of a normalized URL, as a message event has them."""
+    return re.sub(r"^(wss?://)(?:[^/@]*@)?([^/]+)/.*$", r"\1\2", url, flags=re.DOTALL)
 
 
 def _split(rest: str) -> tuple[str, str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from everwire import UsageError
-from everwire.browser.address import parse
+from everwire.browser.url import normalized, origin
 from everwire.http.url import parse_url
 
 READ = {
@@ -73,20 +73,20 @@ REFUSED = [
 
 @pytest.mark.parametrize(("given", "written"), READ.items())
 def test_a_url_is_written_as_browsers_write_it(given: str, written: str) -> None:
-    assert parse(given).url == written
+    assert normalized(given) == written
 
 
 @pytest.mark.parametrize("given", READ.values())
 def test_what_was_written_is_read_alike_by_everybody(given: str) -> None:
-    assert parse(given).url == given
+    assert normalized(given) == given
     parse_url(given)
 
 
 @pytest.mark.parametrize("given", REFUSED)
 def test_what_is_no_url_is_refused(given: str) -> None:
     with pytest.raises(UsageError, match="URL"):
-        parse(given)
+        normalized(given)
 
 
 def test_the_origin_is_without_user_path_and_query() -> None:
-    assert parse("https://user:pass@Example.com:444/a?b").origin == "wss://example.com:444"
+    assert origin(normalized("https://user:pass@Example.com:444/a?b")) == "wss://example.com:444"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from everwire import TLS, UsageError
-from everwire.reconnect import destination
-from everwire.reconnect.destination import Destination
+from everwire.reconnect import connector
+from everwire.reconnect.connector import Connector
 
 
 @pytest.fixture
@@ -20,14 +20,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     async def connect(uri: str, **arguments: Any) -> None:
         seen.append((uri, arguments))
 
-    monkeypatch.setattr(destination, "connect", connect)
+    monkeypatch.setattr(connector, "connect", connect)
     return seen
 
 
 def made(
     uri: Any = "ws://localhost/", headers: Any = None, subprotocols: Any = None, token: Any = None, **options: Any
 ) -> Any:
-    return Destination(uri, headers, subprotocols, token, options)
+    return Connector(uri, headers, subprotocols, token, options)
 
 
 @pytest.mark.parametrize("kind", ["function", "coroutine function"])
@@ -43,7 +43,7 @@ async def test_everything_may_be_asked_anew(
         return (lambda: make(next(numbers))) if kind == "function" else coroutine
 
     with monkeypatch.context() as patch:
-        patch.setattr(destination, "connect", lambda *arguments, **options: None)
+        patch.setattr(connector, "connect", lambda *arguments, **options: None)
         target = made(
             asked(lambda n: f"ws://host{n}/"),
             asked(lambda n: {"X-Number": str(n)}),

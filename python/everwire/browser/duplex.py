@@ -7,19 +7,19 @@ import dataclasses
 from collections.abc import Awaitable
 from typing import Any
 
-from ..connection import State
+from ..connection import State, begin_closing, has_room, wait_for_room
 from ..errors import ConnectionClosed, LimitExceeded
 from ..limits import Limits
 from .abort import AbortSignal
 from .closing import CloseInfo, WebSocketError
-from .link import Link, Wire
+from .link import Link, LinkOptions, Wire
 from .message import size_of
 from .outcome import Outcome
 from .outgoing import extensions_of, send_whole
 from .readable import ReadableStream
 from .writable import WritableStream
 
-__all__ = ["OpenInfo", "Session"]
+__all__ = ["Duplex", "OpenInfo"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class OpenInfo:
     protocol: str
 
 
-class Session:
+class Duplex:
     """What a :class:`WebSocketStream` and its two streams have in common; it lives as long as one of them is held.
 
     Attributes:
@@ -49,7 +49,7 @@ class Session:
 
     _link: Link | None = None
 
-    def __init__(self, url: str, protocols: list[str], signal: AbortSignal | None, options: dict[str, Any]) -> None:
+    def __init__(self, url: str, protocols: list[str], signal: AbortSignal | None, options: LinkOptions) -> None:
         self._loop = asyncio.get_running_loop()
         self.opened: Outcome[OpenInfo] = Outcome(self._loop, self)
         self.closed: Outcome[CloseInfo] = Outcome(self._loop, self)
@@ -72,7 +72,7 @@ class Session:
         if not self.opened.done():
             self._give_up(WebSocketError("the WebSocketStream was closed before it was open"))
         elif self._wire is not None:
-            self._wire._close(1005 if code is None else code, reason)
+            begin_closing(self._wire, 1005 if code is None else code, reason)
 
     def _on_waiting(self, change: int) -> None:
         self._waiting += change
@@ -159,7 +159,7 @@ class Session:
         """Send a message at once, if the engine has room for it."""
         wire = self._wire
         assert wire is not None
-        if size_of(message) > self._at_once or wire._is_mid_message or wire._is_full():
+        if size_of(message) > self._at_once or not has_room(wire):
             return False
         try:
             wire.send_nowait(message)
@@ -172,7 +172,7 @@ class Session:
         assert self._wire is not None
         assert self._link is not None
         await send_whole(self._wire, message, self._link.limit)
-        await self._wire._wait_for_room()
+        await wait_for_room(self._wire)
 
     async def finish(self) -> None:
         """Close, and wait for the end."""
@@ -183,7 +183,7 @@ class Session:
         """Close, as a reason says."""
         assert self._wire is not None
         code, text = (reason.close_code, reason.reason) if isinstance(reason, WebSocketError) else (None, "")
-        self._wire._close(1005 if code is None else code, text)
+        begin_closing(self._wire, 1005 if code is None else code, text)
 
     def hold(self, change: int) -> None:
         """Stay, while somebody waits for what becomes of a stream."""

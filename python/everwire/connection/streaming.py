@@ -13,10 +13,10 @@ from ..errors import ConnectionClosed
 if TYPE_CHECKING:
     from .connection import Connection
 
-__all__ = ["Parts", "is_buffer", "send_parts"]
+__all__ = ["MessageStream", "is_buffer", "send_streaming"]
 
 
-class Parts(AsyncIterator[Any]):
+class MessageStream(AsyncIterator[Any]):
     """The parts of the next message, in order; what :meth:`~everwire.Connection.recv_streaming` returns.
 
     Whoever lets go of it before the end drops the rest of the message. A task that is cancelled while it waits may go on later
@@ -31,7 +31,7 @@ class Parts(AsyncIterator[Any]):
         self._is_fresh = True
         self._is_over = False
 
-    def __aiter__(self) -> Parts:
+    def __aiter__(self) -> MessageStream:
         return self
 
     async def __anext__(self) -> str | bytes:
@@ -87,12 +87,14 @@ def _give_up(connection: Connection) -> None:
     connection._skip_parts()
 
 
-async def send_parts(connection: Connection, parts: AsyncIterable[Any], text: bool | None) -> None:
+async def send_streaming(connection: Connection, parts: AsyncIterable[Any], text: bool | None) -> None:
     """Send a message in parts, each at once, while other messages wait.
 
     Raises:
         ConnectionClosed: the connection closed before the end.
-        TypeError: the parts are not all text, or all bytes-like. If some are with the peer, the connection closes with 1011.
+        Exception: what making the parts raises, the end of another connection too. If some are with the peer, the connection
+            closes with 1011.
+        TypeError: the parts are not all text, or all bytes-like; the same.
         UnicodeDecodeError: bytes that are sent as text are not UTF-8 together; the same.
     """
     if connection._sending is None:
@@ -112,11 +114,10 @@ async def send_parts(connection: Connection, parts: AsyncIterable[Any], text: bo
                 checker.decode(b"", final=True)
                 # Which part is the last is known only now, and none is held back until then.
                 await connection._send_part_or_raise(begun(), begun is str if text is None else text, fin=True)
-        except ConnectionClosed:
-            raise
         except BaseException:
             if begun is not None:
-                # Half a message is with the peer, and the other half will not come: there is no way to take it back.
+                # Half a message is with the peer, and the other half will not come: there is no way to take it back. Does
+                # nothing if it is this connection that ended.
                 connection._close(1011, "error in fragmented message")
             raise
         finally:

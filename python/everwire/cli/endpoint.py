@@ -7,29 +7,29 @@ import ipaddress
 import re
 
 from ..errors import UsageError
-from ..http import Address, parse_url
+from ..http import URL, parse_url
 
-__all__ = ["Destination"]
+__all__ = ["Endpoint"]
 
 _WEB = {"http": "ws", "https": "wss"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Destination:
+class Endpoint:
     """A URL, and why it is this one.
 
     Attributes:
-        url: begins with ``ws://`` or ``wss://``.
-        address: what it says.
+        uri: begins with ``ws://`` or ``wss://``.
+        url: the same, read.
         note: why this scheme, if the user gave none; empty if they did.
     """
 
-    url: str
-    address: Address
+    uri: str
+    url: URL
     note: str = ""
 
     @classmethod
-    def parse(cls, given: str) -> Destination:
+    def parse(cls, given: str) -> Endpoint:
         """Read a URL, or a host with or without port and path: this machine is reached by ``ws://``, others by ``wss://``.
 
         Raises:
@@ -45,13 +45,13 @@ class Destination:
         given = f"localhost{given}" if re.match(r":\d", given) else given
         host = parse_url(f"ws://{given}").host
         scheme, why = ("ws", "this machine") if _is_loopback(host) else ("wss", "another machine")
-        url = f"{scheme}://{given}"
-        return cls(url, parse_url(url), f"{scheme}:// because {host} is {why}")
+        uri = f"{scheme}://{given}"
+        return cls(uri, parse_url(uri), f"{scheme}:// because {host} is {why}")
 
     @property
     def is_exposed(self) -> bool:
         """Whether others can read what is sent: no TLS, and beyond this machine."""
-        return not self.address.secure and not _is_loopback(self.address.host)
+        return not self.url.secure and not _is_loopback(self.url.host)
 
 
 def _is_loopback(host: str) -> bool:

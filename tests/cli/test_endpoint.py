@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import everwire
-from everwire.cli.destination import Destination
+from everwire.cli.endpoint import Endpoint
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ from everwire.cli.destination import Destination
     ],
 )
 def test_a_scheme_is_found_for_what_has_none(given: str, url: str, is_noted: bool) -> None:
-    destination = Destination.parse(given)
-    assert (destination.url, bool(destination.note)) == (url, is_noted)
+    endpoint = Endpoint.parse(given)
+    assert (endpoint.uri, bool(endpoint.note)) == (url, is_noted)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_scheme_is_found_for_what_has_none(given: str, url: str, is_noted: boo
 )
 def test_what_is_no_address_is_refused(given: str) -> None:
     with pytest.raises(everwire.UsageError):
-        Destination.parse(given)
+        Endpoint.parse(given)
 
 
 @pytest.mark.parametrize(
@@ -47,4 +47,4 @@ def test_what_is_no_address_is_refused(given: str) -> None:
     [("ws://localhost", False), ("ws://[::1]", False), ("wss://example.com", False), ("ws://example.com", True)],
 )
 def test_plain_text_beyond_this_machine_is_exposed(given: str, is_exposed: bool) -> None:
-    assert Destination.parse(given).is_exposed is is_exposed
+    assert Endpoint.parse(given).is_exposed is is_exposed

@@ -1,4 +1,4 @@
-"""Where a client goes each time it connects: its address and credentials are asked for anew."""
+"""What a client does each time it connects: it asks for URL and credentials anew."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..client import ClientConnection, connect
 from ..errors import UsageError
 from ..http import Headers, HeadersLike
 
-__all__ = ["Asked", "Destination"]
+__all__ = ["Connector", "ValueOrFunction"]
 
 T = TypeVar("T")
-Asked: TypeAlias = T | Callable[[], T | Awaitable[T]]
+ValueOrFunction: TypeAlias = T | Callable[[], T | Awaitable[T]]
 """A value, or a function or coroutine function that gives it."""
 
 
-class Destination:
+class Connector:
     """What :func:`~everwire.connect` is told, some of it only when it is needed.
 
     Args:
@@ -34,10 +34,10 @@ class Destination:
 
     def __init__(
         self,
-        uri: Asked[str],
-        additional_headers: Asked[HeadersLike | None],
-        subprotocols: Asked[Sequence[str] | None],
-        token: Asked[str | None],
+        uri: ValueOrFunction[str],
+        additional_headers: ValueOrFunction[HeadersLike | None],
+        subprotocols: ValueOrFunction[Sequence[str] | None],
+        token: ValueOrFunction[str | None],
         options: dict[str, Any],
     ) -> None:
         if options.get("sock") is not None:

@@ -10,7 +10,7 @@ import pytest
 
 import everwire
 from everwire import UsageError
-from everwire.client.route import Route
+from everwire.client.dialer import Dialer
 from everwire.http.url import parse_url
 
 SERVER = parse_url("ws://server.test/")
@@ -24,44 +24,44 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://environment:1")
 
 
-def shown(route: Route) -> str | None:
-    proxy = route.proxy_to(SERVER)
+def shown(dialer: Dialer) -> str | None:
+    proxy = dialer.proxy_to(SERVER)
     return None if proxy is None else str(proxy)
 
 
 def test_the_proxy_of_the_environment_is_used_by_default() -> None:
-    assert shown(Route()) == "http://environment:1"
+    assert shown(Dialer()) == "http://environment:1"
 
 
 def test_the_argument_counts_more_than_the_environment() -> None:
-    assert shown(Route(proxy="http://argument:2")) == "http://argument:2"
+    assert shown(Dialer(proxy="http://argument:2")) == "http://argument:2"
 
 
 @pytest.mark.parametrize("proxy", [None, False])
 def test_there_may_be_none(proxy: Any) -> None:
-    assert shown(Route(proxy=proxy)) is None
+    assert shown(Dialer(proxy=proxy)) is None
 
 
 def test_what_is_connected_or_a_unix_socket_needs_none() -> None:
     with socket.socket() as sock:
-        assert shown(Route(sock=sock)) is None
+        assert shown(Dialer(sock=sock)) is None
         with pytest.raises(UsageError, match="socket that is given"):
-            Route(sock=sock, proxy="http://argument:2")
-    assert shown(Route(path="s")) is None
+            Dialer(sock=sock, proxy="http://argument:2")
+    assert shown(Dialer(path="s")) is None
     with pytest.raises(UsageError, match="Unix socket"):
-        Route(path="s", proxy="http://argument:2")
+        Dialer(path="s", proxy="http://argument:2")
 
 
 def test_exceptions_are_for_where_we_connect_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "inside.test")
-    assert shown(Route()) == "http://environment:1"
-    assert shown(Route(host="inside.test")) is None
+    assert shown(Dialer()) == "http://environment:1"
+    assert shown(Dialer(host="inside.test")) is None
 
 
 def test_a_bad_url_in_the_environment_is_told_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "ftp://environment:1")
     with pytest.raises(UsageError, match="ftp://environment:1"):
-        Route().proxy_to(SERVER)
+        Dialer().proxy_to(SERVER)
 
 
 @pytest.mark.parametrize(

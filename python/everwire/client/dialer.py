@@ -8,16 +8,16 @@ import socket
 import ssl
 
 from ..errors import UsageError
-from ..http import Address
+from ..http import URL
 from .proxy import Proxy, parse_proxy, proxy_for
 from .racing import ATTEMPT_DELAY, dial, dial_unix
 from .tunnel import Tunnel, open_tunnel
 
-__all__ = ["Route"]
+__all__ = ["Dialer"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Route:
+class Dialer:
     """What the arguments of :func:`~everwire.connect` say about the way; they are described there.
 
     Raises:
@@ -66,7 +66,7 @@ class Route:
             return "a Unix socket"
         return "an explicit host or port" if self.host or self.port else None
 
-    def proxy_to(self, address: Address) -> Proxy | None:
+    def proxy_to(self, url: URL) -> Proxy | None:
         """The proxy on the way to a server, if there is one.
 
         Raises:
@@ -74,11 +74,11 @@ class Route:
         """
         if self.is_given or not self.proxy:
             return None
-        host, port = self._end(address)
-        url = proxy_for(host, port, address.secure) if self.proxy is True else self.proxy
-        return None if url is None else parse_proxy(url)
+        host, port = self._end(url)
+        proxy = proxy_for(host, port, url.secure) if self.proxy is True else self.proxy
+        return None if proxy is None else parse_proxy(proxy)
 
-    async def open(self, address: Address) -> Tunnel:
+    async def dial(self, url: URL) -> Tunnel:
         """Connect. Cancelling closes everything.
 
         Raises:
@@ -92,8 +92,8 @@ class Route:
         if self.path is not None:
             return Tunnel(await dial_unix(self.path))
         reach = functools.partial(dial, family=self.family, local_addr=self.local_addr, delay=self.happy_eyeballs_delay)
-        host, port = self._end(address)
-        proxy = self.proxy_to(address)
+        host, port = self._end(url)
+        proxy = self.proxy_to(url)
         if proxy is None:
             return Tunnel(await reach(host, port))
         return await open_tunnel(
@@ -106,5 +106,5 @@ class Route:
             user_agent=self.user_agent,
         )
 
-    def _end(self, address: Address) -> tuple[str, int]:
-        return self.host or address.host, self.port or address.port
+    def _end(self, url: URL) -> tuple[str, int]:
+        return self.host or url.host, self.port or url.port
