@@ -26,6 +26,23 @@ PROGRAMS = {
 
 
 def suite() -> int:
+    set_up()
+    of_python, of_rust = check.lanes()
+    others: list[Step] = [(python.name, partial(pythons.try_out, python)) for python in pythons.others()]
+    fuzzing: Step = ("fuzzing, 3 s a target", lambda: fuzz.fuzz(seconds=3))
+    tally = Tally()
+    tally.side_by_side([*of_rust, ("cargo test", crates), fuzzing], [*of_python, *others])
+    # Beside nothing else: its processes keep every CPU busy, and some tests measure.
+    tally.run("pytest", lambda: pytest(*sys.argv[1:]))
+    return tally.finish()
+
+
+def set_up() -> None:
+    """Build and install what the tests need.
+
+    Raises:
+        StepFailed: it is not there now.
+    """
     tally = Tally()
     tally.side_by_side(
         [("the engine", lambda: environment.engine("dev-opt"))],
@@ -35,13 +52,6 @@ def suite() -> int:
     if not tally.all_passed:
         tally.finish()
         raise StepFailed("what the tests need is not there: see above")
-    of_python, of_rust = check.lanes()
-    others: list[Step] = [(python.name, partial(pythons.try_out, python)) for python in pythons.others()]
-    fuzzing: Step = ("fuzzing, 3 s a target", lambda: fuzz.fuzz(seconds=3))
-    tally.side_by_side([*of_rust, ("cargo test", crates), fuzzing], [*of_python, *others])
-    # Beside nothing else: its processes keep every CPU busy, and some tests measure.
-    tally.run("pytest", lambda: pytest(*sys.argv[1:]))
-    return tally.finish()
 
 
 def programs() -> None:
