@@ -281,7 +281,7 @@ class Server:
         if self._shutdown is not None:
             return self._answer(connection, plain_response(503, CLOSING), None)
         if len(self._deciding) >= self._limits.hooks:
-            return self._answer(connection, self._hooks.too_many(), None)
+            return self._answer(connection, self._hooks.too_many(self._limits.hooks), None)
         try:
             decide = self._hooks.decide(connection, self._shard, self._answer)
             task = self.loop.create_task(decide, context=connection._context)
