@@ -244,6 +244,9 @@ class Connection:
     def _tls(self) -> TLSSession | None:
         """What was agreed with the peer; ``None`` if TLS is not in the engine."""
 
+    def _wait_for_end(self, on: bool) -> None:
+        """Begin or cease to wait for the end: a program that does nothing else need not take messages."""
+
     def _ssl_driver(self) -> Driver | None:
         """Who does its TLS with an :class:`ssl.SSLContext`; ``None`` if nobody does."""
 
@@ -522,6 +525,23 @@ def drop_response(connection: Connection) -> None:
 
 def forked() -> None:
     """Take note, in a forked child, that the parent's sockets are not the child's."""
+
+@final
+class Body:
+    """The body of an answer that does not come through the engine, read as the engine reads it.
+
+    Args:
+        head: of the answer, with its empty line.
+        limit: bytes of the body that are kept at most.
+    """
+
+    def __new__(cls, head: bytes, limit: int) -> Body: ...
+    @property
+    def data(self) -> bytes:
+        """What came of it."""
+
+    def take(self, data: bytes) -> bool:
+        """Take what came; whether nothing more is wanted."""
 
 @type_check_only
 class Endpoint(Protocol):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import weakref
 from typing import TYPE_CHECKING
 
 from .close import Close
 
 if TYPE_CHECKING:
+    from .connection import Connection
     from .http import Response
 
 __all__ = [
@@ -65,6 +67,9 @@ class ConnectionClosed(EverwireError):
         sent: ours, if one was sent.
         rcvd_then_sent: with both, whether the peer's came first.
     """
+
+    # Whose end it is, which a program with several connections must not take for another's; without keeping that one.
+    _connection: weakref.ref[Connection] | None = None
 
     def __init__(self, rcvd: Close | None, sent: Close | None, rcvd_then_sent: bool | None = None) -> None:
         super().__init__(rcvd, sent, rcvd_then_sent)

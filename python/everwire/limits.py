@@ -18,6 +18,7 @@ class Limits:
         connections: connections at once.
         connections_per_address: of them from one client address (IPv6: one /64).
         handshakes_per_second: opening handshakes a second from one client address; twice as many in a burst.
+        hooks: hooks of opening handshakes that run at once.
         head: bytes of a request or response head.
         fields: fields in it.
         line: bytes of one line of it.
@@ -35,6 +36,7 @@ class Limits:
     connections: int = 100_000
     connections_per_address: int = 1_000
     handshakes_per_second: int = 100
+    hooks: int = 10_000
     head: int = 16 * _KIB
     fields: int = 100
     line: int = 8 * _KIB

@@ -72,7 +72,7 @@ def test_every_block_is_of_a_kind_that_is_tested() -> None:
     fences = re.compile(r"^( *)```(\w*)\n.*?^ *```$", re.DOTALL | re.MULTILINE)
     found = {fence.groups() for page in PAGES for fence in fences.finditer(page.read_text())}
     text = ["", "text", "sh", "console"]
-    # What is for a proxy is what tests/interop runs the proxy with; what is drawn is generated, and compared, by the reactor's tests.
+    # What is for a proxy is what tests/interop runs the proxy with; diagrams are made and compared by its tests.
     assert found <= {("", language) for language in ("python", "js", "nginx", "haproxy", "mermaid", *text)}
 
 

@@ -115,8 +115,7 @@ class TestConnect:
 
         async with wire.serve(hold, process_request=process_request) as server:
             await cancelled(wire.connect(server)._open(), asked.is_set)
-            list(server.handlers.values()).pop().cancel()
-            await eventually(lambda: not server._shard.connections and not server.handlers)
+            await eventually(lambda: not server._shard.connections and not server._deciding)
             assert len(ended) == 1
 
     @pytest.mark.parametrize("turns", range(12))
@@ -150,7 +149,6 @@ class TestConnect:
         asked = asyncio.Event()
         async with line.serve(hold, process_request=redirect) as server:
             await cancelled(line.connect(server)._open(), asked.is_set)
-            list(server.handlers.values()).pop().cancel()
             await eventually(lambda: not server._shard.connections)
 
     async def test_while_it_waits_to_connect_again(self, line):

@@ -189,8 +189,8 @@ async def test_refused_failed_and_abandoned_handshakes_leave_nothing(wire):
                 await wire.connect(server, target)
         with pytest.raises(TimeoutError):
             await wire.connect(server, "/never", open_timeout=0.05)
-        list(server.handlers.values()).pop().cancel()
-        await eventually(lambda: not server.handlers and not server._shard.connections)
+        list(server._deciding.values()).pop().cancel()
+        await eventually(lambda: not server._deciding and not server._shard.connections)
         assert len(seen) == 3
         assert await collected(*seen)
 

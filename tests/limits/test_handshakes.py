@@ -33,6 +33,9 @@ class TestConnections:
             async with await served.ask() as late:
                 head = await late.head()
                 assert (head.status, head["retry-after"]) == (503, "5")
+                assert (
+                    await late.text(head) == "this server takes no more than limits.connections (3): try again later\n"
+                )
             async with inside[0]:
                 pass
             await eventually(lambda: len(served.server.connections) == 2)
@@ -53,12 +56,69 @@ class TestConnections:
             assert _core.memory_held() - before < 32 * 1024
 
 
+class _Thinking:
+    """A hook that thinks until it is told to go on; a stubborn one does not even heed cancellation."""
+
+    def __init__(self, *, stubborn: bool = False) -> None:
+        self.running = 0
+        self.cancelled = 0
+        self.may_end = asyncio.Event()
+        self._stubborn = stubborn
+
+    async def __call__(self, connection: everwire.ServerConnection, *_: object) -> None:
+        self.running += 1
+        try:
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            if not self._stubborn:
+                raise
+            await self.may_end.wait()
+        finally:
+            self.running -= 1
+
+
+class TestHooks:
+    @pytest.mark.parametrize("name", ["process_request", "process_response"])
+    async def test_beyond_it_503_until_one_of_them_has_ended(self, serving, name):
+        hook = _Thinking()
+        async with serving(limits={"hooks": 2}, **{name: hook}) as served:
+            inside = [await served.ask() for _ in range(2)]
+            await eventually(lambda: hook.running == 2)
+            async with await served.ask() as late:
+                head = await late.head()
+                assert (head.status, head["retry-after"]) == (503, "5")
+                text = "no more than limits.hooks (2) handshakes are decided at once: try again later\n"
+                assert await late.text(head) == text
+            inside[0].reset()
+            await eventually(lambda: hook.cancelled == 1)
+            another = await served.ask()
+            await eventually(lambda: hook.running == 2)
+            hook.may_end.set()
+            assert (await another.head()).status == 101
+
+    async def test_one_that_does_not_heed_its_cancellation_counts_until_it_ends(self, serving):
+        hook = _Thinking(stubborn=True)
+        async with serving(limits={"hooks": 1}, process_request=hook) as served:
+            async with await served.ask():
+                await eventually(lambda: hook.running)
+            await eventually(lambda: hook.cancelled)
+            assert await served.status() == 503
+            hook.may_end.set()
+            await eventually(lambda: not hook.running)
+            assert await served.status() == 101
+
+
 class TestConnectionsPerAddress:
     async def test_beyond_it_429_until_one_is_given_back(self, serving):
         async with serving(limits={"connections_per_address": 2}, **TRUSTING) as served:
             held = [await served.ask(client="203.0.113.7") for _ in range(2)]
             assert [(await client.head()).status for client in held] == [101, 101]
-            assert await served.status(client="203.0.113.7") == 429
+            async with await served.ask(client="203.0.113.7") as late:
+                head = await late.head()
+                assert head.status == 429
+                text = "this address has limits.connections_per_address (2) connections already\n"
+                assert await late.text(head) == text
             assert await served.status(client="203.0.113.8") == 101
             async with held[0]:
                 pass
@@ -111,6 +171,8 @@ class TestHandshakesPerSecond:
                 async with await served.ask(client="203.0.113.7") as client:
                     head = await client.head()
                     if head.status == 429:
+                        text = "this address asks for more than limits.handshakes_per_second (1): try again later\n"
+                        assert await client.text(head) == text
                         break
             assert await served.status(client="203.0.113.8") == 101
             await asyncio.sleep(int(head["retry-after"]) * 1.1)
@@ -122,7 +184,11 @@ class TestHead:
         async with serving(limits={"head": 1000}) as served:
             rest = "X: " + "y" * (1000 - len(request("/", "X: ")))
             assert await served.status(rest) == 101
-            assert await served.status(rest + "y") == 431
+            size = len(rest + "y")
+            text = f'the head is longer than limits.head (1000 bytes): its largest field is "X" with {size} bytes\n'
+            async with await served.ask(rest + "y") as client:
+                head = await client.head()
+                assert (head.status, await client.text(head)) == (431, text)
 
     async def test_heads_that_never_end_hold_no_more(self, serving):
         async with serving(limits={"head": 4000}) as served:
@@ -143,7 +209,9 @@ class TestHead:
         async with answering("X: " + "y" * 600, "Y: " + "y" * 600) as server:
             async with everwire.connect(server.url) as connection:
                 connection.abort()
-            with pytest.raises(everwire.HandshakeFailed, match="head is too long"):
+            with pytest.raises(
+                everwire.HandshakeFailed, match=r'limits.head \(1000 bytes\): its largest field is "X" with 603'
+            ):
                 await everwire.connect(server.url, limits=everwire.Limits(head=1000))
 
 
@@ -152,14 +220,17 @@ class TestFields:
         async with serving(limits={"fields": 10}) as served:
             fields = [f"X-{number}: y" for number in range(5)]
             assert await served.status(*fields) == 101
-            assert await served.status(*fields, "Y: z") == 431
+            async with await served.ask(*fields, "Y: z") as client:
+                head = await client.head()
+                text = 'the head has more fields than limits.fields (10): "Y" is one too many\n'
+                assert (head.status, await client.text(head)) == (431, text)
 
     async def test_a_server_that_answers_more_is_not_listened_to(self):
         # Three are of the handshake.
         async with answering(*(f"X-{number}: y" for number in range(7))) as server:
             async with everwire.connect(server.url, limits=everwire.Limits(fields=10)) as connection:
                 connection.abort()
-            with pytest.raises(everwire.HandshakeFailed, match="too many fields"):
+            with pytest.raises(everwire.HandshakeFailed, match=r'limits.fields \(9\): "X-6" is one too many'):
                 await everwire.connect(server.url, limits=everwire.Limits(fields=9))
 
 
@@ -168,18 +239,37 @@ class TestLine:
         async with serving(limits={"line": 200}) as served:
             field = "X: " + "y" * 197
             assert await served.status(field) == 101
-            assert await served.status(field + "y") == 431
+            async with await served.ask(field + "y") as client:
+                head = await client.head()
+                assert (head.status, await client.text(head)) == (
+                    431,
+                    'the field "X" is longer than limits.line (200 bytes)\n',
+                )
             target = "/" + "a" * (200 - len("GET / HTTP/1.1"))
             for longer, status in (("", 101), ("a", 414)):
                 async with await served.connect() as client:
                     client.write(request(target + longer))
-                    assert (await client.head()).status == status
+                    head = await client.head()
+                    assert head.status == status
+                    if status == 414:
+                        text = "the first line of the head is longer than limits.line (200 bytes)\n"
+                        assert await client.text(head) == text
+
+    async def test_a_name_is_shown_shortened_and_escaped(self, serving):
+        async with serving(limits={"line": 200}) as served:
+            async with await served.connect() as client:
+                client.write(b'GET / HTTP/1.1\r\n<b>\xff"' + b"y" * 200)
+                head = await client.head()
+                name = '<b>\\xff\\"' + "y" * 35
+                text = f'the field "{name}..." is longer than limits.line (200 bytes)\n'
+                assert (head.status, await client.text(head)) == (431, text)
+                assert head["content-type"] == "text/plain; charset=utf-8"
 
     async def test_a_server_that_answers_more_is_not_listened_to(self):
         async with answering("X: " + "y" * 197) as server:
             async with everwire.connect(server.url, limits=everwire.Limits(line=200)) as connection:
                 connection.abort()
-            with pytest.raises(everwire.HandshakeFailed, match="field is too long"):
+            with pytest.raises(everwire.HandshakeFailed, match=r'field "X" is longer than limits.line \(199 bytes\)'):
                 await everwire.connect(server.url, limits=everwire.Limits(line=199))
 
 

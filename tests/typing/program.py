@@ -5,7 +5,7 @@
 
 import ssl
 from collections.abc import AsyncIterator, Callable
-from typing import reveal_type
+from typing import Any, reveal_type
 
 from everwire import (
     TLS,
@@ -114,6 +114,8 @@ async def serving(decide: Callable[[Request], bool]) -> None:
         reveal_type(list(server.connections))  # -> list[ServerConnection]
     serve(not_a_handler, "", 0)  # mistake
     serve(handler, "", 0, ping_interval=None, max_size=2**16, max_queue=(16, None), write_limit=2**15, hsts=60)
+    settings: dict[str, Any] = {"ping_interval": 20}
+    serve(handler, "", 0, **settings)
     serve(handler, "", 0, ping_intervall=20)  # mistake
     serve(handler, "", 0, ping_interval="soon")  # mistake
     serve(handler, "", 0, max_size="big")  # mistake

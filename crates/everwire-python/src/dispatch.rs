@@ -14,7 +14,6 @@ use pyo3::types::{PyBytes, PyDict};
 use crate::connection::{Connection, State};
 use crate::driver;
 use crate::ending;
-use crate::errors;
 use crate::inbox::{Entry, Marks};
 use crate::message;
 use crate::shard::Shard;
@@ -202,7 +201,7 @@ fn tell<'py>(
 }
 
 /// An error in a handler or callback: the loop is told, the peer gets 1011. An answer to a message behind which the peer closed,
-/// or broke the protocol, is no error of the callback's.
+/// or broke the protocol, is no error of the callback's; that another connection has closed is.
 pub fn report(slf: &Bound<'_, Shard>, id: Option<Id>, error: &PyErr) -> PyResult<()> {
     let py = slf.py();
     let this = slf.get();
@@ -216,10 +215,13 @@ pub fn report(slf: &Bound<'_, Shard>, id: Option<Id>, error: &PyErr) -> PyResult
         })?,
         None => false,
     };
-    if !was_open && errors::is_closed(py, error) {
-        return Ok(());
-    }
     let connection = id.and_then(|id| connection_of(slf, id));
+    if !was_open && let Some(connection) = &connection {
+        let is_own = connection.bind(py).call_method1(intern!(py, "_is_own"), (error.value(py),))?;
+        if is_own.is_truthy()? {
+            return Ok(());
+        }
+    }
     let context = PyDict::new(py);
     context.set_item("message", "exception in a callback of a WebSocket connection")?;
     context.set_item("exception", error.value(py))?;

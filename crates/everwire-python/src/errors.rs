@@ -54,11 +54,6 @@ pub fn message_type(message: &Bound<'_, PyAny>) -> PyErr {
     PyTypeError::new_err(format!("data must be str, bytes, or iterable, not {name}"))
 }
 
-/// Whether an error says that a connection is closed.
-pub fn is_closed(py: Python<'_>, error: &PyErr) -> bool {
-    class(py, "ConnectionClosed").is_ok_and(|class| error.is_instance(py, &class))
-}
-
 fn raise(py: Python<'_>, name: &str, text: String) -> PyErr {
     match class(py, name) {
         Ok(class) => PyErr::from_type(class, text),

@@ -10,6 +10,7 @@ use crate::descriptor;
 use crate::errors;
 use crate::settings::Settings;
 use crate::shard::Shard;
+use crate::turn::BUDGET;
 
 /// Accepts connections on a listening socket, whose descriptor it takes over. `endpoint` is told about them.
 pub fn listen(shard: &Bound<'_, Shard>, fd: i32, settings: &Settings, endpoint: Py<PyAny>) -> PyResult<u64> {
@@ -40,7 +41,8 @@ pub fn refuse_opening(shard: &Bound<'_, Shard>, id: Id) -> PyResult<()> {
         for id in reactor.opening(id) {
             reactor.refuse(id, &refusal, now);
         }
-        reactor.flush(now);
+        // They may be many.
+        reactor.flush_until(Instant::now, now + BUDGET);
     })?;
     Shard::settle(shard)
 }

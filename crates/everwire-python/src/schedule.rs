@@ -122,7 +122,11 @@ impl Shard {
         let py = slf.py();
         let this = slf.get();
         let (has_work, is_empty, deadline) = this.with(py, |reactor| {
-            (reactor.has_work() || reactor.has_output(), reactor.is_empty(), reactor.next_deadline())
+            (
+                reactor.has_work() || reactor.has_output() || reactor.has_due(),
+                reactor.is_empty(),
+                reactor.next_deadline(),
+            )
         })?;
         let has_work = has_work || !this.leftover.hold(py).is_empty();
         if has_work {

@@ -21,7 +21,7 @@ use crate::shard::Shard;
 use crate::waiter::Waiter;
 
 /// How long a turn goes on before other work of the event loop has its turn.
-const BUDGET: Duration = Duration::from_millis(1);
+pub const BUDGET: Duration = Duration::from_millis(1);
 /// A turn that comes later than this was kept waiting by somebody, who should hear of it.
 const LATE: Duration = Duration::from_secs(1);
 
@@ -102,7 +102,7 @@ fn turn(slf: &Bound<'_, Shard>) -> PyResult<()> {
     let grace = if late > LATE { late } else { Duration::ZERO };
     this.with(py, |reactor| {
         let now = Instant::now();
-        reactor.expire(now, grace);
+        reactor.expire(Instant::now, grace, now.max(until));
         reactor.flush_until(Instant::now, now.max(until));
     })?;
     driver::wrap(slf, until)

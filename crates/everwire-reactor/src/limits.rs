@@ -56,6 +56,8 @@ limits! {
         "One client address (IPv6: one /64) holds no more at once; beyond it 429. Loopback, Unix sockets and trusted proxies are exempt.";
     handshakes_per_second = 100, "handshakes a second and address",
         "A burst of twice as many is let through, then 429: a handshake costs more than anything else a stranger can ask for.";
+    hooks = 10_000, "hooks",
+        "One server runs no more of process_request and process_response at once; beyond it a handshake is answered 503: what they ask is slow already.";
     head = 16 * KIB, "bytes",
         "The whole request or response head; cookies fit, endless heads do not (431).";
     fields = 100, "header fields",

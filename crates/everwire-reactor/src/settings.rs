@@ -20,7 +20,7 @@ pub struct Settings {
     pub deadlines: Deadlines,
     /// What compression to agree to; `None` for none.
     pub deflate: Option<deflate::Config>,
-    /// Subprotocols of ours, the dearest first.
+    /// Subprotocols of ours, in order of preference.
     pub subprotocols: Vec<String>,
     /// Whose pages may connect.
     pub origins: Origins,

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use everwire_wire::Codec;
 
 use crate::address::Addresses;
+use crate::date::{Date, WallClock};
 use crate::event::Event;
 use crate::memory::Charge;
 use crate::metrics::Metrics;
@@ -33,6 +34,7 @@ pub(crate) struct Workspace {
     pub pool: Pool,
     pub wheel: Wheel,
     pub addresses: Addresses,
+    pub date: Date,
     /// Since when nobody is read, because memory is short.
     pub short: Option<Moment>,
     /// When connections were last closed for it.
@@ -46,7 +48,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    pub fn new() -> Self {
+    pub fn new(wall: WallClock) -> Self {
         Workspace {
             codec: Codec::new(),
             scratch: vec![0; SCRATCH].into_boxed_slice(),
@@ -58,6 +60,7 @@ impl Workspace {
             pool: Pool::default(),
             wheel: Wheel::default(),
             addresses: Addresses::default(),
+            date: Date::new(wall),
             short: None,
             shed: None,
             ready: VecDeque::new(),

@@ -277,7 +277,7 @@ fn a_late_turn_blames_nobody() {
     let (_peer, id) = driver.open();
     driver.turn_for(Duration::from_millis(70));
     std::thread::sleep(Duration::from_millis(300));
-    driver.shard.expire(Instant::now(), Duration::from_millis(300));
+    driver.shard.expire(Instant::now, Duration::from_millis(300), Instant::now() + Duration::from_millis(1));
     assert!(driver.shard.is_open(id), "nobody was listening when the pong could have come");
     driver.until("the end", closed);
 }

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from ..connection import begin_closing, has_room, wait_for_room
+from ..connection import begin_closing, has_room, is_own, wait_for_room
 from ..errors import ConnectionClosed, LimitExceeded
 from .message import PIECE, File, is_file, pieces, remaining, size_of
 
@@ -56,7 +56,7 @@ class Outgoing:
     """
 
     def __init__(self, wire: ClientConnection, limit: int) -> None:
-        self.broken: Exception | None = None
+        self.broken: BaseException | None = None
         self._wire = wire
         self._loop = asyncio.get_running_loop()
         self._limit = limit
@@ -198,12 +198,14 @@ class Outgoing:
             else:
                 try:
                     await self._send(item)
-                except ConnectionClosed:
+                except BaseException as error:
                     # What is queued stays counted: it will never be sent.
-                    return
-                except Exception as error:
+                    if is_own(self._wire, error):
+                        return
                     self.broken = error
                     begin_closing(self._wire, 1011, "a file could not be read")
+                    if not isinstance(error, Exception):
+                        raise
                     return
                 self._queued -= item.size
             self._queue.popleft()

@@ -2,7 +2,7 @@
 
 from .broadcast import broadcast
 from .connection import BytesLike, Connection, Data, State
-from .control import begin_closing, ending, has_room, ssl_object, tls_session, wait_for_room
+from .control import begin_closing, ending, has_room, is_own, ssl_object, tls_session, wait_for_ending, wait_for_room
 
 __all__ = [
     "BytesLike",
@@ -13,7 +13,9 @@ __all__ = [
     "broadcast",
     "ending",
     "has_room",
+    "is_own",
     "ssl_object",
     "tls_session",
+    "wait_for_ending",
     "wait_for_room",
 ]

@@ -11,7 +11,16 @@ from .. import _core
 from ..errors import ConnectionClosed
 from .connection import Connection
 
-__all__ = ["begin_closing", "ending", "has_room", "ssl_object", "tls_session", "wait_for_room"]
+__all__ = [
+    "begin_closing",
+    "ending",
+    "has_room",
+    "is_own",
+    "ssl_object",
+    "tls_session",
+    "wait_for_ending",
+    "wait_for_room",
+]
 
 
 def begin_closing(connection: Connection, code: int, reason: str) -> bool:
@@ -29,6 +38,11 @@ def has_room(connection: Connection) -> bool:
     return not (connection._is_mid_message or connection._is_full())
 
 
+async def wait_for_ending(connection: Connection) -> None:
+    """Wait for the end as :meth:`Connection.wait_closed` does, on behalf of a program that may receive, now or later."""
+    await connection._wait_for_ending()
+
+
 async def wait_for_room(connection: Connection) -> None:
     """Wait until output is below its high-water mark.
 
@@ -36,6 +50,11 @@ async def wait_for_room(connection: Connection) -> None:
         ConnectionClosed: the closing handshake has begun.
     """
     await connection._wait_for_room()
+
+
+def is_own(connection: Connection, error: BaseException) -> bool:
+    """Whether an exception tells the end of this very connection, and not of another one that its program uses, too."""
+    return connection._is_own(error)
 
 
 def ssl_object(connection: Connection) -> ssl.SSLObject | None:

@@ -95,7 +95,9 @@ async def send_streaming(connection: Connection, parts: AsyncIterable[Any], text
 
     Raises:
         ConnectionClosed: the connection closed before the end.
-        TypeError: the parts are not all text, or all bytes-like. If some are with the peer, the connection closes with 1011.
+        Exception: what making the parts raises, the end of another connection too. If some are with the peer, the connection
+            closes with 1011.
+        TypeError: the parts are not all text, or all bytes-like; the same.
         UnicodeDecodeError: bytes that are sent as text are not UTF-8 together; the same.
     """
     async with connection._turn_to_send():
@@ -133,11 +135,10 @@ def _to_the_end(connection: Connection) -> Iterator[None]:
     """Close a connection with 1011 if a message on it is left half sent."""
     try:
         yield
-    except ConnectionClosed:
-        raise
     except BaseException:
         if connection._is_mid_message:
-            # Half a message is with the peer, and the other half will not come: there is no way to take it back.
+            # Half a message is with the peer, and the other half will not come: there is no way to take it back. Does nothing if
+            # it is this connection that ended.
             connection._close(1011, "error in fragmented message")
         raise
     finally:

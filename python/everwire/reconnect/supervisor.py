@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from ..client import ClientConnection, Pace, Verdict, process_exception, retry_after, verdict
 from ..close import Close
-from ..connection import ending
+from ..connection import ending, is_own, wait_for_ending
 from ..errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, UsageError
 from .connector import Connector
 from .status import CurrentStatus, LinkState, LinkStatus
@@ -212,6 +212,11 @@ class Supervisor:
                     answer = self._on_open(connection)
                     if inspect.isawaitable(answer):
                         await answer
+        except ConnectionClosed as error:
+            if self._current is not None and is_own(self._current, error):
+                raise
+            # Its codes say nothing about this link: like any other network, the way to it may be there again.
+            raise ConnectionError(f"another connection that was asked has ended: {error}") from error
         except TimeoutError as error:
             if not deadline.expired():
                 raise
@@ -227,7 +232,7 @@ class Supervisor:
     async def _hold(self, connection: ClientConnection) -> None:
         with contextlib.suppress(ConnectionClosed):
             await self._delegate._flush(connection)
-        await connection.wait_closed()
+        await wait_for_ending(connection)
 
     async def _ping(self, connection: ClientConnection) -> None:
         try:
@@ -250,7 +255,7 @@ class Supervisor:
                 await connection.close(last.code, last.reason)
         except TimeoutError:
             connection.abort()
-        await connection.wait_closed()
+        await wait_for_ending(connection)
         self._current, self._last = None, ending(connection)
 
     async def _do(self, step: Coroutine[Any, Any, None]) -> Exception | None:

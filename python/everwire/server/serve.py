@@ -36,7 +36,7 @@ class serve:  # noqa: N801 - used as a function
         port: the port; 0 for a free one.
         origins: whose pages may connect: origins as browsers send them, compiled patterns, and ``None`` for programs that
             send none. By default those of the host that the request names, and programs. ``"*"`` for everybody.
-        subprotocols: ours, the dearest first; the first that the client offers too is chosen.
+        subprotocols: ours, in order of preference; the first that the client offers too is chosen.
         select_subprotocol: chooses instead: called with the connection and the client's list. Raising
             :exc:`HandshakeFailed` answers 400.
         compression: ``"deflate"``, ``None``, or :class:`~everwire.Deflate` with options.

@@ -18,10 +18,12 @@ from .. import _core
 from ..close import objection
 from ..connection import Connection, State
 from ..engine import SSLDriver, server_settings, shard_of
-from ..errors import ConnectionClosed, UsageError
+from ..errors import UsageError
 from ..http import Headers, Origins, Response, accept_key, plain_response
+from ..limits import Limits
 from ..tls import TLS, server_tls
 from .hooks import CLOSING, FAILED, Hooks, ProcessRequest, ProcessResponse, SelectSubprotocol
+from .shutdown import HANDLER_TIMEOUT, Shutdown
 from .sockets import is_loopback, socket_name
 
 __all__ = ["Handler", "Server", "ServerConnection"]
@@ -91,7 +93,13 @@ class ServerConnection(Connection):
 
     def _on_closed(self, ending: _core.Ending) -> None:
         super()._on_closed(ending)
-        self.server._connections.discard(self)
+        self.server._gone(self)
+
+    def _on_handled(self, task: asyncio.Task[None]) -> None:
+        self.server._handled(self, task)
+
+    def _on_decided(self, task: asyncio.Task[None]) -> None:
+        self.server._decided(self, task)
 
 
 class Server:
@@ -117,16 +125,19 @@ class Server:
         self.sockets: tuple[socket.socket, ...] = ()
         self._connections: set[ServerConnection] = set()
         self.handlers: dict[ServerConnection, asyncio.Task[None]] = {}
+        # What thinks about requests.
+        self._deciding: dict[ServerConnection, asyncio.Task[None]] = {}
         self._handler = handler
         self._hooks = Hooks(process_request, process_response, select_subprotocol, Origins(origins), subprotocols)
         self._server_header = server_header
         self._create_connection = create_connection
         self._tls = tls
         self._options = settings
+        self._limits: Limits = settings.get("limits") or Limits()
         self._context = contextvars.copy_context()
         self._shard = shard_of(self.loop)
         self._listeners: list[int] = []
-        self._closing: asyncio.Task[None] | None = None
+        self._shutdown: Shutdown | None = None
         # What those hear who come when the doors are already closed.
         self._farewell: tuple[int, str] | None = None
         self._closed: asyncio.Future[None] = self.loop.create_future()
@@ -149,7 +160,7 @@ class Server:
     async def serve_forever(self) -> None:
         """Serve until cancelled, then close; or until closed by somebody else. Begins to accept if that was put off."""
         try:
-            if not self.is_serving() and self._closing is None:
+            if not self.is_serving() and self._shutdown is None:
                 await self.start_serving()
             await self._when_closed()
         except asyncio.CancelledError:
@@ -157,28 +168,41 @@ class Server:
             await self._when_closed()
             raise
 
-    def close(self, close_connections: bool = True, code: int = 1001, reason: str = "") -> None:
+    def close(
+        self,
+        close_connections: bool = True,
+        code: int = 1001,
+        reason: str = "",
+        *,
+        handler_timeout: float | None = HANDLER_TIMEOUT,
+    ) -> None:
         """Close in order: accept nobody, answer handshakes under way with 503, close connections, wait for handlers.
 
-        Returns at once; :meth:`wait_closed` waits for the end. Calling it again changes nothing.
+        Returns at once; :meth:`wait_closed` waits for the end. Calling it again changes nothing. Many connections are closed a few
+        at a time, so that everything else goes on. A connection that has not ended ``close_timeout`` later is cut.
 
         Args:
             close_connections: ``False`` lets open connections go on until they end by themselves.
             code: the close code; 1001 (going away), or 1012 (service restart).
             reason: the close reason.
+            handler_timeout: seconds that a handler has to return after its connection has ended; then it is cancelled, and the
+                log says so. One that does not heed that is left behind two seconds later. ``None`` waits for any time.
 
         Raises:
             UsageError: this is not the thread of the server's event loop, or a child forked from its process; or there is no
-                such code, or the reason is too long. Nothing is closed.
+                such code, the reason is too long, or the timeout is none. Nothing is closed.
         """
         self._check_caller()
         if wrong := objection(code, reason):
             raise UsageError(wrong)
-        if self._closing is None:
-            self._closing = self.loop.create_task(self._close(close_connections, code, reason))
+        if handler_timeout is not None and not (isinstance(handler_timeout, int | float) and handler_timeout >= 0):
+            raise UsageError(f"handler_timeout must be seconds, or None; not {handler_timeout!r}")
+        if self._shutdown is None:
+            self._farewell = (code, reason) if close_connections else None
+            self._shutdown = Shutdown(self, self._farewell, self._options.get("close_timeout", 10), handler_timeout)
 
     async def wait_closed(self) -> None:
-        """Wait until everything is closed and every handler has returned.
+        """Wait until everything is closed, and every handler has returned or was given up (see :meth:`close`).
 
         Raises:
             UsageError: this is not the server's event loop, or a child forked from its process.
@@ -220,25 +244,6 @@ class Server:
             self.logger.info("TLS by ssl.SSLContext is done in Python; everwire.TLS(certificate, key) is faster")
         self._listeners.append(self._shard.listen(listening.dup().detach(), settings, self))
 
-    async def _close(self, close_connections: bool, code: int, reason: str) -> None:
-        self.logger.info("server closing")
-        if close_connections:
-            self._farewell = code, reason
-        self._stop_serving()
-        # Handshakes that were accepted in this very turn become connections first.
-        await asyncio.sleep(0)
-        if close_connections:
-            for connection in list(self._connections):
-                if connection._state <= State.OPEN:
-                    connection._close(code, reason)
-        while self.handlers or self._connections:
-            waiting = [connection.wait_closed() for connection in self._connections]
-            await asyncio.gather(*waiting, *self.handlers.values(), return_exceptions=True)
-            self.handlers = {connection: task for connection, task in self.handlers.items() if not task.done()}
-        if not self._closed.done():
-            self._closed.set_result(None)
-            self.logger.info("server closed")
-
     def _stop_serving(self) -> None:
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
@@ -273,17 +278,37 @@ class Server:
         return SSLDriver(self._tls, server_side=True)
 
     def _request(self, connection: ServerConnection) -> None:
+        if self._shutdown is not None:
+            return self._answer(connection, plain_response(503, CLOSING), None)
+        if len(self._deciding) >= self._limits.hooks:
+            return self._answer(connection, self._hooks.too_many(self._limits.hooks), None)
         try:
-            self._start(connection, self._decide(connection), connection._context)
+            decide = self._hooks.decide(connection, self._shard, self._answer)
+            task = self.loop.create_task(decide, context=connection._context)
+            if not task.done():
+                self._deciding[connection] = task
+                task.add_done_callback(connection._on_decided, context=connection._context)
         except Exception:
             # No task, no decision.
             self._answer(connection, plain_response(500, FAILED), None)
             raise
 
     def _withdrawn(self, connection: ServerConnection) -> None:
-        """The request that a hook looks at need not be answered any more."""
+        # All at once while the server closes: then they are cancelled a few at a time.
+        if self._shutdown is None:
+            self._cancel_hook(connection)
+
+    def _cancel_hook(self, connection: ServerConnection) -> None:
+        """Cancel what thinks about a request: nobody waits for the answer any more."""
+        task = self._deciding.get(connection)
+        if task is not None and not task.cancelling():  # once is enough: it may be cleaning up
+            task.cancel()
 
     def _opened(self, connection: ServerConnection) -> None:
+        if self._closed.done():
+            # Everything has ended; this one was answered in the very moment in which nobody was there yet.
+            connection.abort()
+            return
         self._connections.add(connection)
         if self._farewell is not None:
             connection._close(*self._farewell)
@@ -291,9 +316,14 @@ class Server:
         del connection._context  # whoever goes on working for the connection keeps it
         result = context.run(self._handler, connection)
         if type(result) is CoroutineType or inspect.isawaitable(result):
-            self._start(connection, self._supervise(connection, result), context)
+            task = self.loop.create_task(self._supervise(connection, result), context=context)
+            if not task.done():
+                self.handlers[connection] = task
+                task.add_done_callback(connection._on_handled, context=context)
 
     def _failed(self, connection: ServerConnection | None, failure: _core.Failure) -> None:
+        if connection is not None:
+            self._withdrawn(connection)
         cause = failure.cause
         if cause.kind != "refused":
             self.logger.debug("opening handshake failed: %s", cause.text)
@@ -303,39 +333,49 @@ class Server:
     def _starved(self, text: str) -> None:
         self.logger.error("accepting pauses for a moment: %s", text)
 
-    def _start(self, connection: ServerConnection, coroutine: Any, context: contextvars.Context) -> None:
-        task = self.loop.create_task(coroutine, context=context)
-        if not task.done():
-            self.handlers[connection] = task
+    def _gone(self, connection: ServerConnection) -> None:
+        self._connections.discard(connection)
+        if self._shutdown is not None:
+            self._shutdown.connection_closed(connection)
+
+    # Tasks
 
     async def _supervise(self, connection: ServerConnection, handling: Awaitable[None]) -> None:
         code = 1000
         try:
             await handling
-        except ConnectionClosed as closed:
-            # The handler was receiving or sending when the connection ended: no fault of this program.
-            connection.logger.debug("connection handler ended by the peer: %s", closed)
-        except Exception:
-            connection.logger.exception("connection handler failed")
-            code = 1011
+        except Exception as error:
+            if connection._is_own(error):
+                # The handler was receiving or sending when the connection ended: no fault of this program.
+                connection.logger.debug("connection handler ended by the peer: %s", error)
+            else:
+                connection.logger.exception("connection handler failed")
+                code = 1011
         except GeneratorExit:
             # The loop went away with this task, and with the connection.
             raise
         except BaseException:
             if connection._state == State.OPEN:
                 connection._close(1001, "")
-            self.handlers.pop(connection, None)
             raise
         if connection._state < State.CLOSED:
             await connection.close(code)
-        self.handlers.pop(connection, None)
 
-    async def _decide(self, connection: ServerConnection) -> None:
-        try:
-            await self._hooks.decide(connection, self._shard, self._answer)
-        finally:
-            if self.handlers.get(connection) is asyncio.current_task():
-                del self.handlers[connection]
+    def _handled(self, connection: ServerConnection, task: asyncio.Task[None]) -> None:
+        self.handlers.pop(connection, None)
+        if task.cancelled() and connection._state == State.OPEN:
+            # Before its first step: nobody else is there to close.
+            connection._close(1001, "")
+        if self._shutdown is not None:
+            self._shutdown.settle()
+
+    def _decided(self, connection: ServerConnection, task: asyncio.Task[None]) -> None:
+        self._deciding.pop(connection, None)
+        if task.cancelled():
+            # Before its first step, likewise.
+            self._answer(connection, plain_response(503, CLOSING), None)
+        if self._shutdown is not None:
+            self._shutdown.settle()
 
     def _answer(self, connection: ServerConnection, response: Response, subprotocol: str | None) -> None:
         if connection._state != State.CONNECTING:

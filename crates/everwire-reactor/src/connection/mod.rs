@@ -235,7 +235,7 @@ impl Conn {
             _ => 0,
         };
         let head = self.head.as_ref().map_or(0, Head::len);
-        let body = self.closing.as_ref().map_or(0, |closing| closing.body.capacity());
+        let body = self.closing.as_ref().map_or(0, |closing| closing.body.bytes().len());
         let outbox = self.outbox.as_ref().map_or(0, |outbox| outbox.held());
         self.counted = self.output_len();
         self.memory.set(phase + self.line.held() + head + body + outbox + self.stash.capacity());

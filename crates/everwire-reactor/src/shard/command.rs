@@ -108,6 +108,7 @@ impl Shard {
         let now = self.moment(now);
         self.ws.metrics.accepted += 1;
         let id = self.add(Line::new(source, Wrapping::Plain), peer, settings, Opening::default(), now);
+        self.admit(id, now);
         self.settle(id);
         id
     }

@@ -14,13 +14,14 @@ mod turn;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use broadcast::{Frame, Report};
 pub use command::{ClientTls, Decision};
 pub use driver::Unwrapped;
 
 use crate::connection::{Conn, Phase};
+use crate::date::WallClock;
 use crate::listener::Listener;
 use crate::metrics::Metrics;
 use crate::moment::Moment;
@@ -41,6 +42,8 @@ pub struct Shard {
     accepting: VecDeque<Id>,
     /// When to try again to accept and to read, after the process ran short of something.
     retry: Option<Moment>,
+    /// Whose deadlines have come and are still to be dealt with, and by how long that turn was late.
+    due: VecDeque<(Id, Duration)>,
     /// What moments are counted from.
     began: Instant,
     /// The process that made it: a forked child has copies of the sockets, and must leave the connections alone.
@@ -48,18 +51,19 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard without sockets.
+    /// A shard without sockets. `wall` is asked for the date of each answer.
     ///
     /// # Errors
     /// The system has no descriptor for a poller.
-    pub fn new(now: Instant) -> io::Result<Self> {
+    pub fn new(now: Instant, wall: WallClock) -> io::Result<Self> {
         Ok(Shard {
             poller: Poller::new()?,
             listeners: Slots::default(),
             conns: Slots::default(),
-            ws: Workspace::new(),
+            ws: Workspace::new(wall),
             accepting: VecDeque::new(),
             retry: None,
+            due: VecDeque::new(),
             began: now,
             process: std::process::id(),
         })
@@ -95,6 +99,11 @@ impl Shard {
     pub fn has_work(&self) -> bool {
         let waits = !self.ws.ready.is_empty() || !self.accepting.is_empty();
         !self.ws.events.is_empty() || (waits && self.ws.short.is_none())
+    }
+
+    /// Whether deadlines have come that [`Shard::expire`] has not dealt with yet.
+    pub fn has_due(&self) -> bool {
+        !self.due.is_empty()
     }
 
     /// Whether there is output to [flush](Shard::flush).

@@ -136,9 +136,10 @@ impl Shard {
         true
     }
 
-    /// Deals with every deadline that has come. `late` is by how long this turn was late: peers are not blamed for that time.
-    pub fn expire(&mut self, now: Instant, late: Duration) {
-        let now = self.moment(now);
+    /// Deals with deadlines that have come, until `until` is past. `late` is by how long this turn was late: peers are not blamed
+    /// for that time. Those of a crowd often come together: what is left is dealt with in the next turn.
+    pub fn expire(&mut self, clock: impl Fn() -> Instant, late: Duration, until: Instant) {
+        let now = self.moment(clock());
         if self.retry.is_some_and(|at| at <= now) {
             self.retry = None;
             let ids: Vec<Id> = self.listeners.iter().map(|(id, _)| id).collect();
@@ -157,11 +158,17 @@ impl Shard {
         }
         let mut due = Vec::new();
         self.ws.wheel.advance(now, &mut due);
-        for id in due {
+        self.due.extend(due.into_iter().map(|id| (id, late)));
+        let mut count = 0;
+        while let Some((id, late)) = self.due.pop_front() {
             if let Some(conn) = self.conns.get_mut(id) {
                 conn.on_timer(late, now, &mut self.ws);
             }
             self.collect_over(id);
+            count += 1;
+            if count % FLUSH == 0 && clock() >= until {
+                break;
+            }
         }
     }
 
@@ -227,11 +234,7 @@ impl Shard {
         conn.flags.surplus = surplus;
         // Most clients have said something by now.
         conn.flags.readable = true;
-        if !conn.flags.proxy
-            && let Err(refusal) = conn.admit_address(now, &mut self.ws)
-        {
-            conn.turn_away(&refusal, now, &mut self.ws);
-        }
+        self.admit(place, now);
         self.settle(place);
     }
 
@@ -245,6 +248,16 @@ impl Shard {
             conn.end(Some(Cause::Io(error)));
         }
         id
+    }
+
+    /// Turns away whose address is over its limits, unless a PROXY header has still to name it.
+    pub(super) fn admit(&mut self, id: Id, now: Moment) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && !conn.flags.proxy
+            && let Err(refusal) = conn.admit_address(now, &mut self.ws)
+        {
+            conn.turn_away(&refusal, now, &mut self.ws);
+        }
     }
 
     /// Gives a connection its place in time, and in this turn.
