@@ -126,6 +126,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def main(steps: Callable[[], int | None]) -> None:
     """Run a script's steps and exit, with one line in place of a traceback if something is missing or fails."""
+    # Whoever is told to end ends its commands, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(steps())
     except (Missing, StepFailed) as problem:

@@ -11,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 import psutil
+import pytest
 
 TOOLS = Path(__file__).parents[2] / "tools"
 HEAD = """
@@ -131,7 +132,8 @@ def test_a_step_that_hangs_is_ended_with_what_it_started() -> None:
     assert [still_running(number) for number in hanging] == [[], []]
 
 
-def test_ctrl_c_ends_every_lane_and_begins_no_other_step(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_ends_every_lane_and_begins_no_other_step(tmp_path: Path, number: signal.Signals) -> None:
     begun = [tmp_path / "a", tmp_path / "b"]
     for path in begun:
         os.mkfifo(path)
@@ -142,7 +144,7 @@ def test_ctrl_c_ends_every_lane_and_begins_no_other_step(tmp_path: Path) -> None
         main(lambda: Tally().side_by_side(*lanes))
         """)
     running = [int(path.read_text()) for path in begun]
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     status, said = finish(process)
     assert status == 130, said
     assert "never begun" not in said
