@@ -84,7 +84,7 @@ impl Leftover {
         };
         let bytes = self.bytes_of(&payload);
         let size = bytes.len();
-        let entry = message::incoming(py, kind, bytes).map(|object| Entry { object, size, fin, is_part });
+        let entry = message::incoming(py, kind, bytes).map(|object| Entry::new(object, size, fin, is_part));
         let spent = match payload {
             Payload::Owned(bytes) => Some(bytes),
             Payload::Scratch(_) => None,
@@ -112,6 +112,12 @@ fn apply(slf: &Bound<'_, Shard>, event: Event) -> PyResult<()> {
         Event::Closing(id) => {
             if let Some(connection) = connection_of(slf, id) {
                 connection.get().advance(State::Closing);
+            }
+            Ok(())
+        }
+        Event::Shed(id) => {
+            if let Some(connection) = connection_of(slf, id) {
+                Connection::drop_waiting(connection.bind(py));
             }
             Ok(())
         }

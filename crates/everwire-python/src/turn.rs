@@ -137,7 +137,8 @@ fn collect(slf: &Bound<'_, Shard>, until: Instant) -> PyResult<()> {
     if !this.leftover.hold(py).events.is_empty() {
         return Ok(());
     }
-    let batch = this.with(py, |reactor| reactor.collect(Instant::now, until))?;
+    let waiting = |id| this.table.hold(py).waiting(py, id);
+    let batch = this.with(py, |reactor| reactor.collect(Instant::now, until, &waiting))?;
     let mut leftover = this.leftover.hold(py);
     leftover.events = batch.events.into();
     leftover.scratch = Some(batch.scratch);

@@ -27,7 +27,7 @@ from ..errors import (
     system_error,
 )
 from ..http import Request, Response, parse_response
-from .streaming import MessageStream, is_buffer, send_streaming
+from .streaming import MessageStream, is_buffer, send_in_pieces, send_streaming
 
 __all__ = ["BytesLike", "Connection", "Data", "State"]
 
@@ -183,19 +183,28 @@ class Connection(_core.Connection):
             raise TypeError(f"data must be str, bytes, iterable, or async iterable, not {type(message).__name__}")
 
     async def _send_message(self, message: str | BytesLike, text: bool | None) -> None:
-        # A fragmented message goes first if one is under way; a lock keeps the order of those who wait.
-        if self._sending is not None and self._sending.locked():
-            async with self._sending:
-                await self._wait_for_room()
-                self.send_nowait(message, text=text)
-            return
-        await self._wait_for_room()
-        self.send_nowait(message, text=text)
+        async with self._turn_to_send():
+            await self._wait_for_room()
+            if not self._send_whole(message, text):
+                await send_in_pieces(self, message, text)
 
-    async def _send_part_or_raise(self, part: Any, text: bool, fin: bool) -> None:
-        await self._wait_for_room()
-        if not self._send_part(part, text, fin):
-            raise await self._when_closed()
+    def _turn_to_send(self) -> asyncio.Lock:
+        """A lock that keeps the order of those who wait: a message in parts goes first if one is under way."""
+        if self._sending is None:
+            self._sending = asyncio.Lock()
+        return self._sending
+
+    async def _send_part_or_raise(self, part: str | BytesLike, text: bool, fin: bool) -> None:
+        """Send a part of a message in as many pieces as it takes, each when there is room for it."""
+        start = 0
+        while True:
+            await self._wait_for_room()
+            start = self._send_piece(part, text, fin, start)
+            if start < 0:
+                raise await self._when_closed()
+            self._is_mid_message = start > 0 or not fin
+            if start == 0:
+                return
 
     async def _wait_for_room(self) -> None:
         while self._state == State.OPEN and self._is_full():
@@ -271,14 +280,26 @@ class Connection(_core.Connection):
             if self._is_mid_message:
                 code, reason = 1011, "close during fragmented message"
             self._close(code, reason)
-            await self.wait_closed()
+            await self._wait_for_ending()
 
     async def wait_closed(self) -> None:
         """Wait until the connection is closed, by whomever.
 
+        A program that does nothing else need not receive: the end is noticed behind messages that nobody takes. If more than 1,024
+        of them come, or more than ``limits.queue_bytes``, they are dropped, the log says so, and receiving is an error then.
+
         Raises:
             UsageError: this is not the connection's event loop, or a child forked from its process.
         """
+        if self._ending is None:
+            self._wait_for_end(True)
+            try:
+                await self._wait_for_ending()
+            finally:
+                self._wait_for_end(False)
+
+    async def _wait_for_ending(self) -> None:
+        """The same, for somebody who does not speak for the program: others may receive, now or later."""
         if self._ending is None:
             self._is_full()  # asked for what it raises in other threads and forked children
             loop = asyncio.get_running_loop()
@@ -290,7 +311,7 @@ class Connection(_core.Connection):
 
     async def _when_closed(self) -> ConnectionClosed:
         """Wait for the end, and return how it was."""
-        await self.wait_closed()
+        await self._wait_for_ending()
         return self._exception()
 
     def _exception(self) -> ConnectionClosed:
@@ -332,6 +353,11 @@ class Connection(_core.Connection):
                 pong.set_exception(self._exception())
                 pong.exception()  # nobody has to await it
         self._pings = None
+
+    def _on_dropped(self) -> None:
+        self.logger.warning(
+            "messages are dropped: nobody has received, and the program waits for the end of the connection"
+        )
 
     def _on_drained(self) -> None:
         if self._drained_waiter is not None and not self._drained_waiter.done():

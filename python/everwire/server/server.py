@@ -7,6 +7,7 @@ import contextvars
 import http
 import inspect
 import logging
+import math
 import re
 import socket
 import ssl as ssl_module
@@ -195,7 +196,9 @@ class Server:
         self._check_caller()
         if wrong := objection(code, reason):
             raise UsageError(wrong)
-        if handler_timeout is not None and not (isinstance(handler_timeout, int | float) and handler_timeout >= 0):
+        if handler_timeout is not None and not (
+            isinstance(handler_timeout, int | float) and 0 <= handler_timeout < math.inf
+        ):
             raise UsageError(f"handler_timeout must be seconds, or None; not {handler_timeout!r}")
         if self._shutdown is None:
             self._farewell = (code, reason) if close_connections else None

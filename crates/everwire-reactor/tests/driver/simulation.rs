@@ -173,7 +173,7 @@ impl Simulation {
         }
         let now = self.now;
         loop {
-            let mut batch = self.shard.collect(|| now, now + Duration::from_secs(1));
+            let mut batch = self.shard.collect(|| now, now + Duration::from_secs(1), &|_| 0);
             for event in batch.events.drain(..) {
                 match event {
                     Event::Message(id, kind, Payload::Scratch(range)) => {
@@ -192,7 +192,7 @@ impl Simulation {
                 break;
             }
         }
-        self.shard.expire(now, Duration::ZERO);
+        self.shard.expire(|| now, Duration::ZERO, now + Duration::from_secs(1));
         self.shard.flush(now);
     }
 
