@@ -75,12 +75,12 @@ fn apply(
         Event::Opened(id) => {
             let Some((connection, endpoint)) = introduce(slf, id)? else { return Ok(()) };
             connection.get().advance(State::Open);
-            endpoint.bind(py).call_method1(intern!(py, "_opened"), (connection,))?;
+            endpoint.bind(py).call_method1(intern!(py, "opened"), (connection,))?;
             Ok(())
         }
         Event::Request(id) => {
             let Some((connection, endpoint)) = introduce(slf, id)? else { return Ok(()) };
-            endpoint.bind(py).call_method1(intern!(py, "_request"), (connection,))?;
+            endpoint.bind(py).call_method1(intern!(py, "request"), (connection,))?;
             Ok(())
         }
         Event::Failed(id, failure) => ending::fail(slf, id, *failure),
@@ -98,7 +98,7 @@ fn apply(
             };
             match known {
                 Some((connection, endpoint)) => {
-                    endpoint.bind(py).call_method1(intern!(py, "_withdrawn"), (connection,)).map(drop)
+                    endpoint.bind(py).call_method1(intern!(py, "withdrawn"), (connection,)).map(drop)
                 }
                 None => Ok(()),
             }
@@ -118,7 +118,7 @@ fn apply(
         Event::Closed(id, ending) => ending::close(slf, id, *ending),
         Event::Starved(listener, error) => {
             if let Some((endpoint, _)) = listener_of(slf, listener) {
-                endpoint.bind(py).call_method1(intern!(py, "_starved"), (error.to_string(),))?;
+                endpoint.bind(py).call_method1(intern!(py, "starved"), (error.to_string(),))?;
             }
             Ok(())
         }
@@ -175,7 +175,7 @@ fn introduce(slf: &Bound<'_, Shard>, id: Id) -> PyResult<Option<(Py<Connection>,
         this.with(py, |reactor| reactor.abort(id))?;
         return Ok(None);
     };
-    let connection = endpoint.bind(py).call_method0(intern!(py, "_make"))?.cast_into::<Connection>()?;
+    let connection = endpoint.bind(py).call_method0(intern!(py, "make"))?.cast_into::<Connection>()?;
     Connection::attach(&connection, slf.clone().unbind(), id, marks)?;
     let connection = connection.unbind();
     this.table.hold(py).insert(id, connection.clone_ref(py), endpoint.clone_ref(py));

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..http import Headers, Request, Response
 
 if TYPE_CHECKING:
-    from .server import ServerConnection
+    from .connection import ServerConnection
 
 __all__ = ["basic_auth"]
 
