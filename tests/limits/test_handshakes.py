@@ -33,6 +33,9 @@ class TestConnections:
             async with await served.ask() as late:
                 head = await late.head()
                 assert (head.status, head["retry-after"]) == (503, "5")
+                assert (
+                    await late.text(head) == "this server takes no more than limits.connections (3): try again later\n"
+                )
             async with inside[0]:
                 pass
             await eventually(lambda: len(served.server.connections) == 2)
@@ -85,7 +88,8 @@ class TestHooks:
             async with await served.ask() as late:
                 head = await late.head()
                 assert (head.status, head["retry-after"]) == (503, "5")
-                assert b"limits.hooks" in await late.body()
+                text = "no more than limits.hooks (2) handshakes are decided at once: try again later\n"
+                assert await late.text(head) == text
             inside[0].reset()
             await eventually(lambda: hook.cancelled == 1)
             another = await served.ask()
@@ -110,7 +114,11 @@ class TestConnectionsPerAddress:
         async with serving(limits={"connections_per_address": 2}, **TRUSTING) as served:
             held = [await served.ask(client="203.0.113.7") for _ in range(2)]
             assert [(await client.head()).status for client in held] == [101, 101]
-            assert await served.status(client="203.0.113.7") == 429
+            async with await served.ask(client="203.0.113.7") as late:
+                head = await late.head()
+                assert head.status == 429
+                text = "this address has limits.connections_per_address (2) connections already\n"
+                assert await late.text(head) == text
             assert await served.status(client="203.0.113.8") == 101
             async with held[0]:
                 pass
@@ -163,6 +171,8 @@ class TestHandshakesPerSecond:
                 async with await served.ask(client="203.0.113.7") as client:
                     head = await client.head()
                     if head.status == 429:
+                        text = "this address asks for more than limits.handshakes_per_second (1): try again later\n"
+                        assert await client.text(head) == text
                         break
             assert await served.status(client="203.0.113.8") == 101
             await asyncio.sleep(int(head["retry-after"]) * 1.1)
@@ -174,7 +184,11 @@ class TestHead:
         async with serving(limits={"head": 1000}) as served:
             rest = "X: " + "y" * (1000 - len(request("/", "X: ")))
             assert await served.status(rest) == 101
-            assert await served.status(rest + "y") == 431
+            size = len(rest + "y")
+            text = f'the head is longer than limits.head (1000 bytes): its largest field is "X" with {size} bytes\n'
+            async with await served.ask(rest + "y") as client:
+                head = await client.head()
+                assert (head.status, await client.text(head)) == (431, text)
 
     async def test_heads_that_never_end_hold_no_more(self, serving):
         async with serving(limits={"head": 4000}) as served:
@@ -195,7 +209,9 @@ class TestHead:
         async with answering("X: " + "y" * 600, "Y: " + "y" * 600) as server:
             async with everwire.connect(server.url) as connection:
                 connection.abort()
-            with pytest.raises(everwire.HandshakeFailed, match="head is too long"):
+            with pytest.raises(
+                everwire.HandshakeFailed, match=r'limits.head \(1000 bytes\): its largest field is "X" with 603'
+            ):
                 await everwire.connect(server.url, limits=everwire.Limits(head=1000))
 
 
@@ -204,14 +220,17 @@ class TestFields:
         async with serving(limits={"fields": 10}) as served:
             fields = [f"X-{number}: y" for number in range(5)]
             assert await served.status(*fields) == 101
-            assert await served.status(*fields, "Y: z") == 431
+            async with await served.ask(*fields, "Y: z") as client:
+                head = await client.head()
+                text = 'the head has more fields than limits.fields (10): "Y" is one too many\n'
+                assert (head.status, await client.text(head)) == (431, text)
 
     async def test_a_server_that_answers_more_is_not_listened_to(self):
         # Three are of the handshake.
         async with answering(*(f"X-{number}: y" for number in range(7))) as server:
             async with everwire.connect(server.url, limits=everwire.Limits(fields=10)) as connection:
                 connection.abort()
-            with pytest.raises(everwire.HandshakeFailed, match="too many fields"):
+            with pytest.raises(everwire.HandshakeFailed, match=r'limits.fields \(9\): "X-6" is one too many'):
                 await everwire.connect(server.url, limits=everwire.Limits(fields=9))
 
 
@@ -220,18 +239,37 @@ class TestLine:
         async with serving(limits={"line": 200}) as served:
             field = "X: " + "y" * 197
             assert await served.status(field) == 101
-            assert await served.status(field + "y") == 431
+            async with await served.ask(field + "y") as client:
+                head = await client.head()
+                assert (head.status, await client.text(head)) == (
+                    431,
+                    'the field "X" is longer than limits.line (200 bytes)\n',
+                )
             target = "/" + "a" * (200 - len("GET / HTTP/1.1"))
             for longer, status in (("", 101), ("a", 414)):
                 async with await served.connect() as client:
                     client.write(request(target + longer))
-                    assert (await client.head()).status == status
+                    head = await client.head()
+                    assert head.status == status
+                    if status == 414:
+                        text = "the first line of the head is longer than limits.line (200 bytes)\n"
+                        assert await client.text(head) == text
+
+    async def test_a_name_is_shown_shortened_and_escaped(self, serving):
+        async with serving(limits={"line": 200}) as served:
+            async with await served.connect() as client:
+                client.write(b'GET / HTTP/1.1\r\n<b>\xff"' + b"y" * 200)
+                head = await client.head()
+                name = '<b>\\xff\\"' + "y" * 35
+                text = f'the field "{name}..." is longer than limits.line (200 bytes)\n'
+                assert (head.status, await client.text(head)) == (431, text)
+                assert head["content-type"] == "text/plain; charset=utf-8"
 
     async def test_a_server_that_answers_more_is_not_listened_to(self):
         async with answering("X: " + "y" * 197) as server:
             async with everwire.connect(server.url, limits=everwire.Limits(line=200)) as connection:
                 connection.abort()
-            with pytest.raises(everwire.HandshakeFailed, match="field is too long"):
+            with pytest.raises(everwire.HandshakeFailed, match=r'field "X" is longer than limits.line \(199 bytes\)'):
                 await everwire.connect(server.url, limits=everwire.Limits(line=199))
 
 

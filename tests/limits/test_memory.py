@@ -43,6 +43,8 @@ class TestMemory:
             async with await served.ask() as late:
                 head = await late.head()
                 assert (head.status, head["retry-after"]) == (503, "5")
+                text = f"this server has used up 80 % of limits.memory ({CAP} bytes): try again later\n"
+                assert await late.text(head) == text
             # Those who are inside notice nothing.
             witness.send(PING)
             assert (await witness.frame()).opcode == PONG

@@ -96,6 +96,10 @@ class RawClient:
         """All that comes until the server hangs up."""
         return await asyncio.wait_for(self.reader.read(-1), 5000 * MS)
 
+    async def text(self, head: Head) -> str:
+        """The body that this head announces."""
+        return (await asyncio.wait_for(self.reader.readexactly(int(head["content-length"])), 5000 * MS)).decode()
+
     async def frame(self, within: float = 5000 * MS) -> Frame:
         """The next frame."""
         return await asyncio.wait_for(self._frame(), within)

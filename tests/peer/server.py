@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import ssl
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
@@ -32,10 +33,13 @@ def answer(
 
 
 class RawServer:
-    """Listens on a free port; calls ``behavior`` with each client and its request."""
+    """Listens on a free port, with TLS if there is a context; calls ``behavior`` with each client and its request."""
 
-    def __init__(self, behavior: Callable[[RawClient, Head], Awaitable[None]]) -> None:
+    def __init__(
+        self, behavior: Callable[[RawClient, Head], Awaitable[None]], *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._behavior = behavior
+        self._tls = tls
         self._tasks: set[asyncio.Task[None]] = set()
         self.failures: list[BaseException] = []
 
@@ -48,7 +52,7 @@ class RawServer:
     @property
     def url(self) -> str:
         """Where to connect to."""
-        return "ws://{}:{}/".format(*self.address)
+        return "{}://{}:{}/".format("ws" if self._tls is None else "wss", *self.address)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = RawClient(reader, writer)
@@ -67,7 +71,7 @@ class RawServer:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-        self._server = await asyncio.start_server(connected, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=self._tls)
         return self
 
     async def __aexit__(

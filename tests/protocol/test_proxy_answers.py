@@ -98,8 +98,31 @@ class TestRFC9110Section9_3_6:
     @pytest.mark.parametrize("status", [101, 300, 302, 400, 403, 404, 407, 500, 502, 503, 504])
     async def test_other_statuses_are_refusals(self, status):
         error = await rejected(saying(b"HTTP/1.1 %d Because\r\nContent-Length: 3\r\n\r\nno!" % status))
-        assert (error.status, error.response.reason_phrase, error.response.body) == (status, "Because", b"no!")
+        body = b"" if status == 101 else b"no!"  # RFC 9112 §6.3: no answer with 1xx has one
+        assert (error.status, error.response.reason_phrase, error.response.body) == (status, "Because", body)
         assert f"answered {status} Because" in str(error)
+
+    @pytest.mark.parametrize(
+        ("data", "body"),
+        [
+            (b"Transfer-Encoding: chunked\r\n\r\n3;x=y\r\nwho\r\n6\r\n goes?\r\n0\r\nX: y\r\n\r\n", b"who goes?"),
+            (b"Transfer-Encoding: chunked\r\n\r\n3\r\nwho\r\nnonsense", b"who"),
+            (b"Content-Length: 3\r\n\r\nwho goes?", b"who"),
+        ],
+    )
+    @pytest.mark.parametrize("pace", ["whole", "bytes"])
+    async def test_the_body_of_a_refusal_ends_where_it_says(self, data, body, pace):
+        data = b"HTTP/1.1 403 Forbidden\r\n" + data
+
+        async def behavior(client, head):
+            for piece in [data] if pace == "whole" else [bytes([byte]) for byte in data]:
+                client.write(piece)
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            await client.reader.read()
+
+        error = await rejected(RawServer(behavior))
+        assert (error.status, error.response.body) == (403, body)
 
     async def test_a_redirect_by_a_proxy_is_not_followed(self):
         asked = []

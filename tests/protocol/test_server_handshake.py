@@ -363,7 +363,9 @@ class TestDeadline:
                     await asyncio.sleep(10 * MS)
 
             dripping = asyncio.ensure_future(drip())
-            assert (await client.head()).status == 408
+            head = await client.head()
+            assert head.status == 408
+            assert await client.text(head) == f"the opening handshake took longer than open_timeout ({300 * MS:g} s)\n"
             assert 250 * MS < time.monotonic() - began < 5000 * MS
             dripping.cancel()
             await client.body()

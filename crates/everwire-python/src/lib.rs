@@ -16,6 +16,7 @@
 //! | `receive` | the coroutine that `recv()` returns, and what `async for` asks for one (`unsafe`: type slots) |
 //! | `stop` | the `StopIteration` by which it returns a value (`unsafe`: one for all) |
 //! | `heads` | the two heads of an opening handshake |
+//! | `body` | the body of an answer that a proxy gave |
 //! | `waiter` | what a task waits on while there is no message |
 //! | `finished` | the coroutine that `send()` returns when nothing has to be waited for |
 //! | `guarded` | access under the GIL, to one at a time (`unsafe`: instead of locks) |
@@ -30,6 +31,7 @@
 
 #![deny(unsafe_code)]
 
+mod body;
 mod broadcast;
 mod connecting;
 mod connection;
@@ -68,6 +70,8 @@ mod _core {
     use pyo3::prelude::*;
     use pyo3::types::PyList;
 
+    #[pymodule_export]
+    use crate::body::Body;
     #[pymodule_export]
     use crate::connecting::Offer;
     #[pymodule_export]

@@ -3,7 +3,7 @@
 //! Here are the object, who may use it, and what of it Python sees. What its methods do is in the files that they name.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use everwire_reactor as reactor;
 use everwire_reactor::{Id, Pause};
@@ -141,7 +141,7 @@ impl Shard {
 impl Shard {
     #[new]
     fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let reactor = reactor::Shard::new(Instant::now()).map_err(|error| errors::system(&error))?;
+        let reactor = reactor::Shard::new(Instant::now(), since_1970).map_err(|error| errors::system(&error))?;
         Ok(Shard {
             owner: Owner::caller(),
             reactor: Guarded::new(reactor),
@@ -275,6 +275,11 @@ impl Shard {
         drop((table, leftover));
         this.schedule.clear(py);
     }
+}
+
+/// The wall clock. One that was never set may be before 1970.
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Whoever drops a loop without closing its servers and connections should hear of it.

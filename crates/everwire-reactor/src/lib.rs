@@ -8,7 +8,7 @@
 //! | [`settings`], [`limits`] | what it decides |
 //! | [`source`], [`socket`], `outflow`, `listener`, `poller` | the system's side |
 //! | [`tls`] | rustls |
-//! | `moment`, `outbox`, `timers`, [`slots`], [`address`], [`memory`], [`metrics`], `workspace` | the parts |
+//! | `moment`, `date`, `outbox`, `timers`, [`slots`], [`address`], [`memory`], [`metrics`], `workspace` | the parts |
 
 #![deny(unsafe_code)]
 
@@ -25,6 +25,7 @@ pub mod source;
 pub mod tls;
 
 mod connection;
+mod date;
 mod listener;
 mod moment;
 mod outbox;
@@ -35,6 +36,7 @@ mod workspace;
 
 pub use connection::phase::{Stage, TRANSITIONS, diagram};
 pub use connection::{Pause, Refused};
+pub use date::WallClock;
 pub use event::{Batch, Cause, Ending, Event, Failure, Payload, Timeout};
 pub use settings::{Origins, Overflow, Settings, Tls};
 pub use shard::{ClientTls, Decision, Frame, Report, Shard, Unwrapped};

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use everwire_wire::Codec;
 
 use crate::address::Addresses;
+use crate::date::{Date, WallClock};
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::moment::Moment;
@@ -30,6 +31,7 @@ pub(crate) struct Workspace {
     pub pool: Pool,
     pub wheel: Wheel,
     pub addresses: Addresses,
+    pub date: Date,
     /// Since when nobody is read, because memory is short.
     pub short: Option<Moment>,
     /// Who has something to read, in the order of service.
@@ -41,7 +43,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    pub fn new() -> Self {
+    pub fn new(wall: WallClock) -> Self {
         Workspace {
             codec: Codec::new(),
             scratch: vec![0; SCRATCH].into_boxed_slice(),
@@ -52,6 +54,7 @@ impl Workspace {
             pool: Pool::default(),
             wheel: Wheel::default(),
             addresses: Addresses::default(),
+            date: Date::new(wall),
             short: None,
             ready: VecDeque::new(),
             dirty: VecDeque::new(),

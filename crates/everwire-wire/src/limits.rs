@@ -14,6 +14,12 @@ pub const LINE: usize = 8 * 1024;
 /// Browsers send at most a few; 64 keeps what a list of one-letter elements takes in memory small.
 pub const LIST: usize = 64;
 
+/// Digits of a chunk's size (RFC 9112 §7.1): more than 16 do not fit in 64 bits.
+pub const CHUNK_DIGITS: usize = 16;
+
+/// Bytes of all chunk extensions and trailers of one body, which are skipped: as many as a head has.
+pub const CHUNK_EXTRAS: usize = HEAD;
+
 /// Bytes of a PROXY protocol header (version 2), with its fixed part of 16: what the protocol's
 /// authors hold to arrive in one segment everywhere. Addresses take at most 216, the rest is for
 /// additions that are skipped.

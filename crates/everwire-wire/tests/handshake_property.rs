@@ -5,11 +5,13 @@ use std::net::IpAddr;
 use everwire_wire::deflate;
 use everwire_wire::handshake::forwarded::{self, Source};
 use everwire_wire::handshake::{
-    Acceptance, Agreement, Extension, HeadReader, Host, Key, Limits, Malformed, Offer, Origin, Request, Response,
-    proxy, write_accept,
+    Acceptance, Agreement, Body, BodyReader, Extension, HeadReader, Host, Key, Limits, Malformed, Offer, Origin,
+    Request, Response, Stamp, proxy, write_accept,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
+
+const STAMP: Stamp<'static> = Stamp { date: "Sun, 06 Nov 1994 08:49:37 GMT", server: Some("everwire") };
 
 const SMALL: Limits = Limits { head: 200, line: 60, fields: 5 };
 
@@ -41,6 +43,21 @@ fn find_split(bytes: &[u8], lengths: &[usize]) -> Result<Option<usize>, Malforme
         end = bytes.len().min(end + length);
     }
     Ok(None)
+}
+
+/// What is read of a body that arrives in pieces of the given lengths, over and over, and whether nothing more is wanted.
+fn take_split(body: Body, limit: usize, mut bytes: &[u8], lengths: &[usize]) -> (Vec<u8>, bool) {
+    let mut reader = BodyReader::new(body, limit);
+    for length in lengths.iter().cycle() {
+        let (piece, rest) = bytes.split_at(bytes.len().min(*length));
+        reader.take(piece);
+        bytes = rest;
+        if bytes.is_empty() {
+            break;
+        }
+    }
+    let is_complete = reader.is_complete();
+    (reader.into_bytes(), is_complete)
 }
 
 fn offer() -> impl Strategy<Value = Offer> {
@@ -76,7 +93,7 @@ proptest! {
     #[test]
     fn any_split_finds_the_same_end(bytes in head_like(), lengths in vec(1_usize..40, 1..6)) {
         let whole = HeadReader::default().find_end(&bytes, &SMALL);
-        prop_assert_eq!(find_split(&bytes, &lengths), whole);
+        prop_assert_eq!(&find_split(&bytes, &lengths), &whole);
         if let Ok(Some(end)) = whole {
             prop_assert!(end <= SMALL.head && bytes[..end].ends_with(b"\r\n\r\n"));
         }
@@ -101,6 +118,40 @@ proptest! {
         if let Ok(response) = Response::parse(head, &limits) {
             prop_assert!((100..600).contains(&response.status()));
             let _ = (response.body(), response.reason(), response.fields().count());
+        }
+    }
+
+    #[test]
+    fn what_was_chunked_is_joined_however_it_is_split(
+        chunks in vec((vec(any::<u8>(), 1..40), "(;[ -~]{0,10})?"), 0..8),
+        trailers in vec("[A-Za-z-]{1,8}: [ -~]{0,30}\r\n", 0..3),
+        lengths in vec(1_usize..30, 1..6),
+        limit in 0_usize..400,
+    ) {
+        let mut coded = Vec::new();
+        for (chunk, extension) in &chunks {
+            coded.extend_from_slice(format!("{:x}{extension}\r\n", chunk.len()).as_bytes());
+            coded.extend_from_slice(chunk);
+            coded.extend_from_slice(b"\r\n");
+        }
+        coded.extend_from_slice(format!("0\r\n{}\r\n", trailers.concat()).as_bytes());
+        let mut body: Vec<u8> = chunks.into_iter().flat_map(|(chunk, _)| chunk).collect();
+        body.truncate(limit);
+        let (read, is_complete) = take_split(Body::Chunked, limit, &coded, &lengths);
+        prop_assert_eq!(read, body);
+        prop_assert!(is_complete);
+    }
+
+    #[test]
+    fn any_body_is_the_same_however_it_is_split(
+        bytes in vec(prop::sample::select(&b"0123aF;= \t\r\n\0x"[..]), 0..60),
+        lengths in vec(1_usize..10, 1..6),
+        limit in 0_usize..40,
+    ) {
+        for body in [Body::Chunked, Body::Length(20), Body::UntilClose] {
+            let whole = take_split(body, limit, &bytes, &[usize::MAX]);
+            prop_assert!(whole.0.len() <= limit);
+            prop_assert_eq!(take_split(body, limit, &bytes, &lengths), whole);
         }
     }
 
@@ -199,7 +250,7 @@ proptest! {
             ..Acceptance::default()
         };
         let mut answered = Vec::new();
-        write_accept(&upgrade.key, &acceptance, &mut answered).expect("sound");
+        write_accept(&upgrade.key, &acceptance, &STAMP, &mut answered).expect("sound");
         let response = Response::parse(&answered, &limits).expect("what is written parses");
         let Agreement { subprotocol: agreed, deflate: theirs } =
             offer.check(&response).expect("what was offered");
@@ -218,7 +269,7 @@ proptest! {
     fn a_wrong_key_is_never_taken(offer in offer(), other: [u8; 16]) {
         prop_assume!(offer.key != other);
         let mut answered = Vec::new();
-        write_accept(&Key::new(other), &Acceptance::default(), &mut answered).expect("sound");
+        write_accept(&Key::new(other), &Acceptance::default(), &STAMP, &mut answered).expect("sound");
         let response = Response::parse(&answered, &Limits::default()).expect("sound");
         prop_assert!(offer.check(&response).is_err());
     }

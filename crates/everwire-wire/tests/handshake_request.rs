@@ -2,7 +2,7 @@
 //! byte; both have to end the same way.
 
 use everwire_wire::deflate;
-use everwire_wire::handshake::{Acceptance, HeadReader, Limits, Refusal, Request, Upgrade, write_accept};
+use everwire_wire::handshake::{Acceptance, HeadReader, Limits, Refusal, Request, Stamp, Upgrade, write_accept};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -419,11 +419,12 @@ mod rfc6455_4_2_2_answering {
     #[test]
     fn the_answer_is_that_of_section_1_3() {
         let mut out = Vec::new();
-        write_accept(&upgrade(&with("")).key, &Acceptance::default(), &mut out).expect("sound");
+        let stamp = Stamp { date: "Sun, 06 Nov 1994 08:49:37 GMT", server: None };
+        write_accept(&upgrade(&with("")).key, &Acceptance::default(), &stamp, &mut out).expect("sound");
         assert_eq!(
             String::from_utf8_lossy(&out),
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
         );
     }
 }

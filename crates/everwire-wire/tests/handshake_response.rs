@@ -2,7 +2,7 @@
 //! byte; both have to end the same way.
 
 use everwire_wire::deflate;
-use everwire_wire::handshake::{Agreement, BadField, Body, HeadReader, Limits, Offer, Rejected, Response};
+use everwire_wire::handshake::{Agreement, BadField, Body, BodyReader, HeadReader, Limits, Offer, Rejected, Response};
 
 fn offer() -> Offer {
     Offer {
@@ -132,6 +132,25 @@ mod rfc6455_4_1_response {
         assert_eq!((response.status(), response.reason()), (401, &b"Unauthorized"[..]));
         assert_eq!((response.body(), &text[end..]), (Body::Length(2), "no"));
         assert_eq!(response.field("x-a"), Some(&b"b"[..]));
+    }
+
+    #[test]
+    fn its_body_is_read_to_where_it_ends() {
+        for (field, body, text) in [
+            ("Content-Length: 2", "no\r\n", "no"),
+            ("Transfer-Encoding: chunked", "1\r\nn\r\n1;a=\"b\"\r\no\r\n0\r\nX-A: b\r\n\r\nmore", "no"),
+            ("Transfer-Encoding: gzip, chunked", "2\r\nno\r\n0\r\n\r\n", "no"),
+            ("Transfer-Encoding: chunked", "2\r\nno\r\nthing", "no"),
+        ] {
+            let bytes = format!("HTTP/1.1 401 Unauthorized\r\n{field}\r\n\r\n{body}");
+            let (response, end) = read(bytes.as_bytes()).expect("sound");
+            for length in 1..=body.len() {
+                let mut reader = BodyReader::new(response.body(), 100);
+                bytes.as_bytes()[end..].chunks(length).for_each(|piece| reader.take(piece));
+                assert!(reader.is_complete(), "{field}");
+                assert_eq!(reader.into_bytes(), text.as_bytes(), "{field} in pieces of {length}");
+            }
+        }
     }
 
     #[test]

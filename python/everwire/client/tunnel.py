@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 
+from .. import _core
 from ..errors import HandshakeFailed, UsageError
 from ..http import Response, parse_response
 from .proxy import Proxy, join
@@ -123,7 +124,7 @@ async def _connect(proxy: Proxy, sock: socket.socket, request: bytes) -> None:
         if rest:
             raise _failed(proxy, "sent data before it was asked for any")
         return
-    response.body = await _body(sock, rest, response)
+    response.body = await _body(sock, rest, head)
     raise _failed(proxy, _refusal(proxy, response), response)
 
 
@@ -140,21 +141,18 @@ async def _head(proxy: Proxy, sock: socket.socket, data: bytes, limit: int) -> t
     return data[:end], data[end:]
 
 
-async def _body(sock: socket.socket, data: bytes, response: Response) -> bytes:
-    """What comes of the body, at most as much as it is said to have."""
-    said = response.headers.get_all("Content-Length")
-    size = int(said[0]) if said and re.fullmatch("[0-9]{1,18}", said[0]) else BODY
-    size = min(size, BODY)
+async def _body(sock: socket.socket, data: bytes, head: bytes) -> bytes:
+    """What comes of the body that this head announces."""
+    body = _core.Body(head, BODY)
     try:
         async with asyncio.timeout(BODY_TIME):
-            while len(data) < size:
-                more = await asyncio.get_running_loop().sock_recv(sock, size - len(data))
-                if not more:
+            while not body.take(data):
+                data = await asyncio.get_running_loop().sock_recv(sock, 4096)
+                if not data:
                     break
-                data += more
     except (TimeoutError, ConnectionError):
         pass  # the body is a courtesy
-    return data[:size]
+    return body.data
 
 
 def _refusal(proxy: Proxy, response: Response) -> str:

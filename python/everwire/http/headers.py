@@ -11,7 +11,13 @@ __all__ = ["Headers", "HeadersLike", "MultipleValuesError"]
 
 
 class MultipleValuesError(EverwireError, LookupError):
-    """A field that one value was expected of has several."""
+    """A field that one value was expected of has several.
+
+    Attributes:
+        headers: where it was looked for.
+    """
+
+    headers: Headers | None = None
 
     def __str__(self) -> str:
         return repr(self.args[0]) if len(self.args) == 1 else super().__str__()  # a field's name, as KeyError shows it
@@ -34,7 +40,9 @@ class Headers(MutableMapping[str, str]):
         values = self._values[key.lower()]
         if len(values) == 1:
             return values[0][1]
-        raise MultipleValuesError(key)
+        error = MultipleValuesError(key)
+        error.headers = self
+        raise error
 
     def __setitem__(self, key: str, value: str) -> None:
         self._values.setdefault(key.lower(), []).append((key, value))
@@ -66,7 +74,7 @@ class Headers(MutableMapping[str, str]):
 
     def serialize(self) -> bytes:
         """The fields as they go over the wire, and the empty line behind them."""
-        return str(self).encode("latin-1")
+        return str(self).encode()
 
     def copy(self) -> Headers:
         """The same fields, to be changed apart."""

@@ -6,9 +6,9 @@ import base64
 import dataclasses
 import hashlib
 import http
-import http.cookies
 import urllib.parse
 
+from .cookies import parse_cookies
 from .headers import Headers
 
 __all__ = ["Request", "Response"]
@@ -64,19 +64,13 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The parameters behind the ``?``; of repeated ones the last."""
-        return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query, keep_blank_values=True))
+        """The parameters behind the ``?``; of repeated ones the last. What is encoded badly is kept as it can be read."""
+        return dict(urllib.parse.parse_qsl(self.path.partition("?")[2], keep_blank_values=True))
 
     @property
     def cookies(self) -> dict[str, str]:
-        """The cookies; a malformed ``Cookie`` field counts as none."""
-        jar = http.cookies.SimpleCookie()
-        for value in self.headers.get_all("Cookie"):
-            try:
-                jar.load(value)
-            except http.cookies.CookieError:
-                continue
-        return {name: morsel.value for name, morsel in jar.items()}
+        """The cookies; of repeated ones the last. What is no cookie is passed over."""
+        return parse_cookies(self.headers.get_all("Cookie"))
 
 
 @dataclasses.dataclass
@@ -87,7 +81,7 @@ class Response:
         status_code: such as 101.
         reason_phrase: such as ``"Switching Protocols"``.
         headers: the fields.
-        body: what came of the body; empty for 101.
+        body: what came of the body, without the chunked coding; empty for 101.
     """
 
     status_code: int
@@ -118,14 +112,22 @@ def parse_response(head: bytes, body: bytes) -> Response:
 
 
 def _split(head: bytes) -> tuple[str, Headers]:
-    # Field values are octets; latin-1 maps each to a character and back (RFC 9110 §5.5). UTF-8 is what people mean, if it fits.
     try:
         text = head.decode()
     except UnicodeDecodeError:
-        text = head.decode("latin-1")
+        # One field that is in another encoding does not change what the others say.
+        text = "\r\n".join(_decoded(line) for line in head.split(b"\r\n"))
     start, *lines = text.rstrip("\r\n").split("\r\n")
     headers = Headers()
     for line in lines:
         name, _, value = line.partition(":")
         headers[name] = value.strip(" \t")
     return start, headers
+
+
+def _decoded(line: bytes) -> str:
+    # Field values are octets; latin-1 maps each to a character and back (RFC 9110 §5.5). UTF-8 is what people mean, if it fits.
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("latin-1")

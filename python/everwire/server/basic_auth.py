@@ -7,10 +7,11 @@ import binascii
 import hmac
 import http
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..http import Headers, Request, Response
+from ..http import Request, Response
 
 if TYPE_CHECKING:
     from .connection import ServerConnection
@@ -20,6 +21,8 @@ __all__ = ["basic_auth"]
 Credentials = tuple[str, str]
 """A name and a password."""
 CheckCredentials = Callable[[str, str], Awaitable[bool] | bool]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def basic_auth(
@@ -48,7 +51,12 @@ def basic_auth(
     challenge = 'Basic realm="{}", charset="UTF-8"'.format(realm.replace("\\", "\\\\").replace('"', '\\"'))
 
     async def process_request(connection: ServerConnection, request: Request) -> Response | None:
-        given = _parse(request.headers)
+        fields = request.headers.get_all("Authorization")
+        if len(fields) > 1:
+            return connection.respond(
+                http.HTTPStatus.BAD_REQUEST, '"Authorization" occurs more than once: send it exactly once\n'
+            )
+        given = _parse(fields)
         if isinstance(given, str):
             refusal = given
         else:
@@ -89,16 +97,18 @@ def _is_pair(value: object) -> bool:
     return isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(part, str) for part in value)
 
 
-def _parse(headers: Headers) -> Credentials | str:
+def _parse(fields: list[str]) -> Credentials | str:
     """Name and password, or why there are none."""
-    fields = headers.get_all("Authorization")
     if not fields:
         return "Missing credentials\n"
     scheme, _, token = fields[0].partition(" ")
     try:
-        if len(fields) > 1 or scheme.lower() != "basic":
+        if scheme.lower() != "basic":
             raise ValueError
-        username, colon, password = base64.b64decode(token.strip(), validate=True).decode().partition(":")
+        given = base64.b64decode(token.strip(), validate=True).decode()
     except (ValueError, binascii.Error):
         return "Unsupported credentials\n"
-    return (username, password) if colon else "Unsupported credentials\n"
+    username, colon, password = given.partition(":")
+    # Control characters are in no name and no password (RFC 7617 §2), and some databases choke on them.
+    is_sound = colon and not _CONTROL.search(given)
+    return (username, password) if is_sound else "Unsupported credentials\n"

@@ -62,7 +62,7 @@ class Endpoint:
         if server._shutdown is not None:
             return self._answer(connection, plain_response(503, CLOSING), None)
         if len(server._deciding) >= server._limits.hooks:
-            return self._answer(connection, server._hooks.too_many(), None)
+            return self._answer(connection, server._hooks.too_many(server._limits.hooks), None)
         try:
             decide = server._hooks.decide(connection, server._shard, self._answer)
             task = server.loop.create_task(decide, context=connection._context)

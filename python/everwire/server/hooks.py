@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HandshakeFailed
-from ..http import Origins, Request, Response, plain_response
+from ..http import MultipleValuesError, Origins, Request, Response, plain_response
 
 if TYPE_CHECKING:
     from .. import _core
@@ -42,9 +42,9 @@ class Hooks:
         """Whether there is anything to decide here: the engine does the rest by itself."""
         return bool(self.process_request or self.process_response or self.select_subprotocol or self.origins.patterns)
 
-    def too_many(self) -> Response:
+    def too_many(self, limit: int) -> Response:
         """What a client hears while others are still being decided about."""
-        response = plain_response(503, "too many handshakes wait for an answer (limits.hooks): try again later\n")
+        response = plain_response(503, f"no more than limits.hooks ({limit}) handshakes are decided at once: try again later\n")
         response.headers["Retry-After"] = "5"
         return response
 
@@ -90,9 +90,11 @@ class Hooks:
                 changed = await _maybe(self.process_response(connection, request, response))
                 response = response if changed is None else changed
             answer(connection, response, subprotocol)
-        except Exception:
-            connection.logger.exception("%s failed", hook)
-            answer(connection, plain_response(500, FAILED), None)
+        except Exception as error:
+            if (response := _refusal(error, connection)) is None:
+                connection.logger.exception("%s failed", hook)
+                response = plain_response(500, FAILED)
+            answer(connection, response, None)
         except GeneratorExit:
             # The loop went away with this task, and with the connection.
             raise
@@ -106,14 +108,14 @@ class Hooks:
         judgement = shard.judge(connection)
         if judgement is None:
             return None, None  # the client has gone
-        offered, status, text = judgement.subprotocols, judgement.status, judgement.text
-        origin = request.headers.get("Origin")
-        if offered is not None and self.origins.patterns and not self.origins.allows(origin):
-            offered, status, text = None, 403, f"this Origin is not allowed: {origin or 'none'}\n"
+        offered = judgement.subprotocols
         if offered is None:
-            response = plain_response(status, text)
+            response = plain_response(judgement.status, judgement.text + "\n")
             response.headers.update(judgement.fields)
             return response, None
+        # Only now is it known that no field of the handshake occurs twice.
+        if self.origins.patterns and not self.origins.allows(origin := request.headers.get("Origin")):
+            return plain_response(403, f"this Origin is not allowed: {origin or 'none'}\n"), None
         if self.select_subprotocol is not None:
             try:
                 subprotocol = self.select_subprotocol(connection, offered)
@@ -122,6 +124,15 @@ class Hooks:
         else:
             subprotocol = self.choose(request.headers)
         return connection._acceptance(subprotocol), subprotocol
+
+
+def _refusal(error: Exception, connection: ServerConnection) -> Response | None:
+    """The answer, if it is the client's fault that a hook failed: the hook wanted the one value of a field that came twice."""
+    if not isinstance(error, MultipleValuesError) or connection.request is None:
+        return None
+    if error.headers is not connection.request.headers:
+        return None
+    return plain_response(400, f'"{error.args[0]}" occurs more than once: send it exactly once\n')
 
 
 async def _maybe(result: Any) -> Any:

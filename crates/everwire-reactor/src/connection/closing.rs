@@ -2,7 +2,7 @@
 
 use everwire_wire as wire;
 use everwire_wire::close::Received;
-use everwire_wire::handshake::Refusal;
+use everwire_wire::handshake::{BodyReader, Refusal, Stamp};
 use everwire_wire::{Role, State, Violation};
 
 use super::{Conn, Head, Phase};
@@ -17,10 +17,8 @@ pub(crate) struct Closing {
     pub ending: Ending,
     /// Since when the peer has had time to finish: since it was told, or took the last of what it was told.
     pub since: Moment,
-    /// What came of the body of an answer that refused our handshake.
-    pub body: Vec<u8>,
-    /// Bytes that this body is to have.
-    pub wanted: usize,
+    /// The body of an answer that refused our handshake.
+    pub body: BodyReader,
     /// What to do with the socket once everything is written.
     pub then: Then,
 }
@@ -148,7 +146,8 @@ impl Conn {
             return Event::Closed(self.id, Box::new(Ending { request, client, ..closing.ending }));
         }
         let cause = closing.ending.cause.unwrap_or(Cause::Eof);
-        Event::Failed(self.id, Box::new(Failure { listener: self.listener, cause, response, body: closing.body }))
+        let body = closing.body.into_bytes();
+        Event::Failed(self.id, Box::new(Failure { listener: self.listener, cause, response, body }))
     }
 
     /// A defect of ours: this connection ends, the others do not.
@@ -164,10 +163,10 @@ impl Conn {
     pub fn refuse(&mut self, refusal: &Refusal, now: Moment, ws: &mut Workspace) {
         let mut refusal = refusal.clone();
         refusal.fields.extend(self.settings.transport_security());
-        let server = self.settings.server.as_deref();
         let to_head = self.asked_for_head();
+        let stamp = Stamp { date: ws.date.now(), server: self.settings.server.as_deref() };
         let outbox = self.outbox.get_or_insert_with(|| ws.pool.take());
-        outbox.append(1, |out| refusal.write(server, to_head, out));
+        outbox.append(1, |out| refusal.write(&stamp, to_head, out));
         self.refused(refusal.status, refusal.reason.to_string(), now, ws);
     }
 
@@ -194,7 +193,9 @@ impl Conn {
     pub(super) fn on_open_timeout(&mut self, now: Moment, ws: &mut Workspace) {
         self.withdraw(ws);
         if self.settings.role == Role::Server && !self.line.is_handshaking() {
-            self.refuse(&Refusal::new(408, Timeout::Open.describe()), now, ws);
+            let limit = self.settings.deadlines.open.unwrap_or_default().as_secs_f64();
+            let text = format!("the opening handshake took longer than open_timeout ({limit} s)");
+            self.refuse(&Refusal::new(408, text), now, ws);
         }
         let closing = self.closing.get_or_insert_default();
         closing.ending.cause = Some(Cause::Timeout(Timeout::Open));

@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use everwire_wire as wire;
 use everwire_wire::handshake::{
-    Acceptance, BadField, Body, HeadReader, Limits as HeadLimits, Malformed, Offer, Refusal, Rejected, Request,
-    Response, Upgrade, forwarded, proxy, write_accept, write_response,
+    Acceptance, Answer, BadField, Body, BodyReader, HeadReader, Limits as HeadLimits, Malformed, Offer, Refusal,
+    Rejected, Request, Response, Stamp, Upgrade, forwarded, proxy, write_accept, write_answer,
 };
 use everwire_wire::{Role, deflate};
 
@@ -135,11 +135,9 @@ impl Conn {
         if let Err(refusal) = self.admit(&request, now, ws) {
             return self.refuse(&refusal, now, ws);
         }
-        // Nobody reads a body, so nobody is asked about a request that has one.
-        let asks = self.settings.asks && !request.has_body();
         self.head = Some(Head::Request(request));
         self.enter(Phase::Asking);
-        if asks {
+        if self.settings.asks {
             return ws.events.push(Event::Request(self.id));
         }
         match self.check() {
@@ -159,10 +157,12 @@ impl Conn {
     fn admit(&mut self, request: &Request, now: Moment, ws: &mut Workspace) -> Result<(), Refusal> {
         let limits = &self.settings.limits;
         if self.flags.surplus {
-            return Err(Refusal::new(503, "too many connections: try again later").with_field("Retry-After", "5"));
+            let text = format!("this server takes no more than limits.connections ({})", limits.connections);
+            return Err(Refusal::new(503, text + ": try again later").with_field("Retry-After", "5"));
         }
         if memory::pressure(memory::held(), limits.memory) >= Pressure::Refuse {
-            return Err(Refusal::new(503, "short of memory: try again later").with_field("Retry-After", "5"));
+            let text = format!("this server has used up 80 % of limits.memory ({} bytes)", limits.memory);
+            return Err(Refusal::new(503, text + ": try again later").with_field("Retry-After", "5"));
         }
         let Some(peer) = self.client else { return Ok(()) };
         let client = forwarded::client(request, self.settings.forwarded, peer, |address| self.trusts(address));
@@ -184,9 +184,15 @@ impl Conn {
                 self.flags.counted = counted;
                 Ok(())
             }
-            Err(Excess::Connections) => Err(Refusal::new(429, "too many connections from this address")),
+            Err(Excess::Connections) => {
+                let limit = self.settings.limits.connections_per_address;
+                let text = format!("this address has limits.connections_per_address ({limit}) connections already");
+                Err(Refusal::new(429, text))
+            }
             Err(Excess::Handshakes) => {
-                Err(Refusal::new(429, "too many handshakes from this address").with_field("Retry-After", "1"))
+                let limit = self.settings.limits.handshakes_per_second;
+                let text = format!("this address asks for more than limits.handshakes_per_second ({limit})");
+                Err(Refusal::new(429, text + ": try again later").with_field("Retry-After", "1"))
             }
         }
     }
@@ -267,14 +273,10 @@ impl Conn {
         let fields = &self.with_own_fields(fields);
         let agreed = self.settings.deflate.as_ref().and_then(|config| upgrade.deflate(config));
         let (deflate, extension) = agreed.unzip();
-        let acceptance = Acceptance {
-            subprotocol,
-            extension: extension.as_deref(),
-            fields,
-            server: self.settings.server.as_deref(),
-        };
+        let acceptance = Acceptance { subprotocol, extension: extension.as_deref(), fields };
+        let stamp = Stamp { date: ws.date.now(), server: self.settings.server.as_deref() };
         let outbox = self.outbox.get_or_insert_with(|| ws.pool.take());
-        outbox.append(0, |out| write_accept(&upgrade.key, &acceptance, out))?;
+        outbox.append(0, |out| write_accept(&upgrade.key, &acceptance, &stamp, out))?;
         self.wake_for_output(ws);
         self.open(deflate, now, ws);
         Ok(())
@@ -292,8 +294,10 @@ impl Conn {
     ) -> Result<(), BadField> {
         let fields = &self.with_own_fields(fields);
         let to_head = self.asked_for_head();
+        let stamp = Stamp { date: ws.date.now(), server: self.settings.server.as_deref() };
         let outbox = self.outbox.get_or_insert_with(|| ws.pool.take());
-        outbox.append(0, |out| write_response(status, reason, fields, body, to_head, out))?;
+        let answer = Answer { status, reason, fields, body };
+        outbox.append(0, |out| write_answer(&answer, to_head, &stamp, out))?;
         self.refused(status, String::new(), now, ws);
         Ok(())
     }
@@ -330,19 +334,16 @@ impl Conn {
 
     fn on_rejected(&mut self, response: Option<Response>, rejected: Rejected, now: Moment, ws: &mut Workspace) {
         ws.metrics.refused += 1;
-        let wanted = match response.as_ref().map(Response::body) {
-            Some(Body::Length(length)) => length.min(BODY as u64) as usize,
-            Some(Body::UntilClose) => BODY,
-            Some(Body::Coded) | None => 0,
-        };
+        let body = BodyReader::new(response.as_ref().map_or(Body::Length(0), Response::body), BODY);
         self.head = response.map(Head::Response);
         match rejected {
             Rejected::Status(status) => {
                 let closing = self.closing.get_or_insert_default();
                 closing.ending.cause = Some(Cause::Refused(status, String::new()));
                 closing.since = now;
-                closing.wanted = wanted;
-                self.enter(if wanted == 0 { Phase::Over } else { Phase::Refused });
+                let next = if body.is_complete() { Phase::Over } else { Phase::Refused };
+                closing.body = body;
+                self.enter(next);
                 self.arm(ws);
             }
             Rejected::Invalid(text) => self.end(Some(Cause::Protocol(text))),
@@ -352,9 +353,8 @@ impl Conn {
     /// Takes the body of an answer that refused our handshake: it often says why.
     pub(super) fn take_body(&mut self, input: &[u8]) {
         let closing = self.closing.get_or_insert_default();
-        let left = closing.wanted - closing.body.len();
-        closing.body.extend_from_slice(&input[..left.min(input.len())]);
-        if closing.body.len() == closing.wanted {
+        closing.body.take(input);
+        if closing.body.is_complete() {
             self.enter(Phase::Over);
         }
     }

@@ -21,6 +21,7 @@ pub use command::{ClientTls, Decision};
 pub use driver::Unwrapped;
 
 use crate::connection::{Conn, Phase};
+use crate::date::WallClock;
 use crate::listener::Listener;
 use crate::metrics::Metrics;
 use crate::moment::Moment;
@@ -50,16 +51,16 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard without sockets.
+    /// A shard without sockets. `wall` is asked for the date of each answer.
     ///
     /// # Errors
     /// The system has no descriptor for a poller.
-    pub fn new(now: Instant) -> io::Result<Self> {
+    pub fn new(now: Instant, wall: WallClock) -> io::Result<Self> {
         Ok(Shard {
             poller: Poller::new()?,
             listeners: Slots::default(),
             conns: Slots::default(),
-            ws: Workspace::new(),
+            ws: Workspace::new(wall),
             accepting: VecDeque::new(),
             retry: None,
             due: VecDeque::new(),

@@ -56,12 +56,17 @@ pub fn settings() -> Settings {
     }
 }
 
+/// What the wall clock says in these tests, always.
+pub fn since_1970() -> Duration {
+    Duration::from_secs(784_111_777)
+}
+
 impl Driver {
     /// A shard that listens on a free port of loopback.
     pub fn new(settings: Settings) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let mut shard = Shard::new(Instant::now()).expect("a poller");
+        let mut shard = Shard::new(Instant::now(), since_1970).expect("a poller");
         let socket = Socket::adopt(listener.into()).expect("a socket");
         shard.listen(socket, Arc::new(settings)).expect("listening");
         Driver { shard, address, seen: Vec::new() }

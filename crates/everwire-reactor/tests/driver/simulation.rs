@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use everwire_reactor::{Event, Id, Outflow, Payload, Peer, Settings, Shard, Source};
 
-use super::{REQUEST, Seen};
+use super::{REQUEST, Seen, since_1970};
 
 /// What the two kernels of a connection hold, as far as our side can tell.
 #[derive(Default)]
@@ -143,7 +143,7 @@ pub const STEP: Duration = Duration::from_millis(50);
 impl Simulation {
     pub fn new() -> Self {
         let now = Instant::now();
-        Simulation { shard: Shard::new(now).expect("a poller"), now, seen: Vec::new(), peers: Vec::new() }
+        Simulation { shard: Shard::new(now, since_1970).expect("a poller"), now, seen: Vec::new(), peers: Vec::new() }
     }
 
     /// A peer that has connected and said nothing.

@@ -4,9 +4,10 @@
 #![no_main]
 
 use everwire_wire::deflate;
-use everwire_wire::handshake::{Acceptance, HeadReader, Limits, Request, write_accept};
+use everwire_wire::handshake::{Acceptance, HeadReader, Limits, Request, Stamp, write_accept};
 use libfuzzer_sys::fuzz_target;
 
+const STAMP: Stamp<'static> = Stamp { date: "Sun, 06 Nov 1994 08:49:37 GMT", server: Some("everwire") };
 const LIMITS: Limits = Limits { head: 1024, line: 400, fields: 20 };
 
 fuzz_target!(|input: (u8, &[u8])| {
@@ -35,7 +36,7 @@ fuzz_target!(|input: (u8, &[u8])| {
                 extension: deflate.as_ref().map(|(_, element)| element.as_str()),
                 ..Acceptance::default()
             };
-            let written = write_accept(&upgrade.key, &acceptance, &mut Vec::new());
+            let written = write_accept(&upgrade.key, &acceptance, &STAMP, &mut Vec::new());
             assert_eq!(written, Ok(()));
             if let Some(origin) = &upgrade.origin {
                 origin.same_origin(&upgrade.host, step % 2 == 0);
@@ -43,7 +44,7 @@ fuzz_target!(|input: (u8, &[u8])| {
         }
         Err(refusal) => {
             let mut out = Vec::new();
-            refusal.write(Some("everwire"), false, &mut out);
+            refusal.write(&STAMP, false, &mut out);
             assert!(refusal.status >= 400 && out.starts_with(b"HTTP/1.1 "));
         }
     }

@@ -2,6 +2,7 @@
 
 use super::field::{self, BadField};
 use super::key::Key;
+use super::stamp::Stamp;
 use super::status::reason_phrase;
 
 /// What a server's 101 says besides the answer to the key.
@@ -13,8 +14,19 @@ pub struct Acceptance<'a> {
     pub extension: Option<&'a str>,
     /// Fields that the program adds.
     pub fields: &'a [(String, String)],
-    /// The value of `Server`.
-    pub server: Option<&'a str>,
+}
+
+/// What a server says instead of 101.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// The status, from 200 to 599.
+    pub status: u16,
+    /// The reason phrase; `None` for the standard one.
+    pub reason: Option<&'a str>,
+    /// Its fields. What they say about the length, the encoding for transfer or the connection is left out.
+    pub fields: &'a [(String, String)],
+    /// Its body; 204 and 304 go without.
+    pub body: &'a [u8],
 }
 
 /// Appends the response that accepts a handshake (RFC 6455 §4.2.2). Frames may follow it at once.
@@ -22,25 +34,29 @@ pub struct Acceptance<'a> {
 /// # Errors
 /// A part that cannot stand on a line, a subprotocol that is no token, or an added field that
 /// the handshake itself decides. Nothing was appended.
-pub fn write_accept(key: &Key, acceptance: &Acceptance<'_>, out: &mut Vec<u8>) -> Result<(), BadField> {
-    let Acceptance { subprotocol, extension, fields, server } = *acceptance;
+pub fn write_accept(
+    key: &Key,
+    acceptance: &Acceptance<'_>,
+    stamp: &Stamp<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), BadField> {
+    let Acceptance { subprotocol, extension, fields } = *acceptance;
     if subprotocol.is_some_and(|token| !field::is_token(token.as_bytes())) {
         return Err(BadField::new(PROTOCOL, "a subprotocol is a token"));
     }
-    let own = [(PROTOCOL, subprotocol), (EXTENSIONS, extension), ("Server", server)];
-    for (name, value) in own {
-        field::check(name, value.unwrap_or_default())?;
-    }
+    field::check(EXTENSIONS, extension.unwrap_or_default())?;
     field::check_added(fields)?;
+    stamp.check()?;
 
     out.extend_from_slice(ACCEPTED);
     out.extend_from_slice(&key.accept());
     out.extend_from_slice(b"\r\n");
-    for (name, value) in own {
+    for (name, value) in [(PROTOCOL, subprotocol), (EXTENSIONS, extension)] {
         if let Some(value) = value {
             field::write(name, value, out);
         }
     }
+    stamp.write(fields, out);
     for (name, value) in fields {
         field::write(name, value, out);
     }
@@ -50,21 +66,13 @@ pub fn write_accept(key: &Key, acceptance: &Acceptance<'_>, out: &mut Vec<u8>) -
 
 /// Appends a whole response other than 101, after which the driver closes.
 ///
-/// `reason` is the phrase, by default the standard one. `Content-Length` and `Connection: close`
-/// are written here; what `fields` say about the length, the encoding for transfer or the
-/// connection is left out. 204 and 304 go without the body, and so does an answer to `HEAD`
-/// (`to_head`), which has the length all the same (RFC 9110 §9.3.2).
+/// `Content-Length` and `Connection: close` are written here. An answer to `HEAD` (`to_head`) goes without the
+/// body, and has the length all the same (RFC 9110 §9.3.2).
 ///
 /// # Errors
 /// A status outside 200–599, or a part that cannot stand on a line. Nothing was appended.
-pub fn write_response(
-    status: u16,
-    reason: Option<&str>,
-    fields: &[(String, String)],
-    body: &[u8],
-    to_head: bool,
-    out: &mut Vec<u8>,
-) -> Result<(), BadField> {
+pub fn write_answer(answer: &Answer<'_>, to_head: bool, stamp: &Stamp<'_>, out: &mut Vec<u8>) -> Result<(), BadField> {
+    let Answer { status, reason, fields, body } = *answer;
     if !(200..600).contains(&status) {
         return Err(BadField::new("status", "a final response has a status from 200 to 599"));
     }
@@ -73,8 +81,10 @@ pub fn write_response(
     for (name, value) in fields {
         field::check(name, value)?;
     }
+    stamp.check()?;
 
     out.extend_from_slice(format!("HTTP/1.1 {status} {reason}\r\n").as_bytes());
+    stamp.write(fields, out);
     for (name, value) in fields {
         if !FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name)) {
             field::write(name, value, out);
@@ -111,12 +121,23 @@ mod tests {
         (name.to_owned(), value.to_owned())
     }
 
-    fn accepted(acceptance: &Acceptance<'_>) -> Result<String, BadField> {
+    const STAMP: Stamp<'static> = Stamp { date: "Sun, 06 Nov 1994 08:49:37 GMT", server: Some("everwire") };
+
+    fn accepted(acceptance: &Acceptance<'_>, stamp: &Stamp<'_>) -> Result<String, BadField> {
         let mut out = Vec::new();
-        let written = write_accept(&Key::parse(KEY).expect("valid"), acceptance, &mut out);
+        let written = write_accept(&Key::parse(KEY).expect("valid"), acceptance, stamp, &mut out);
         assert!(written.is_ok() || out.is_empty());
         written.map(|()| String::from_utf8(out).expect("text"))
     }
+
+    fn answered(answer: &Answer<'_>, stamp: &Stamp<'_>) -> Result<String, BadField> {
+        let mut out = Vec::new();
+        let written = write_answer(answer, false, stamp, &mut out);
+        assert!(written.is_ok() || out.is_empty());
+        written.map(|()| String::from_utf8(out).expect("text"))
+    }
+
+    const OK: Answer<'static> = Answer { status: 200, reason: None, fields: &[], body: b"" };
 
     #[test]
     fn an_acceptance_is_written() {
@@ -124,49 +145,69 @@ mod tests {
             subprotocol: Some("chat"),
             extension: Some("permessage-deflate"),
             fields: &[field("X-A", "b")],
-            server: Some("everwire"),
         };
         assert_eq!(
-            accepted(&acceptance).expect("valid"),
+            accepted(&acceptance, &STAMP).expect("valid"),
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\
-             Sec-WebSocket-Extensions: permessage-deflate\r\nServer: everwire\r\nX-A: b\r\n\r\n"
+             Sec-WebSocket-Extensions: permessage-deflate\r\n\
+             Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: everwire\r\nX-A: b\r\n\r\n"
         );
     }
 
     #[test]
     fn nothing_is_written_on_error() {
+        let none = Acceptance::default();
         for subprotocol in ["", "a b", "a\r\nb"] {
-            assert!(accepted(&Acceptance { subprotocol: Some(subprotocol), ..Default::default() }).is_err());
+            assert!(accepted(&Acceptance { subprotocol: Some(subprotocol), ..none }, &STAMP).is_err());
         }
         for fields in [[field("A\r\nB", "c")], [field("A", "b\nC: d")], [field("sec-websocket-accept", "x")]] {
-            assert!(accepted(&Acceptance { fields: &fields, ..Default::default() }).is_err());
+            assert!(accepted(&Acceptance { fields: &fields, ..none }, &STAMP).is_err());
         }
-        assert!(accepted(&Acceptance { server: Some("a\r\nB: c"), ..Default::default() }).is_err());
-        assert!(accepted(&Acceptance { extension: Some("a\0"), ..Default::default() }).is_err());
+        assert!(accepted(&Acceptance { extension: Some("a\0"), ..none }, &STAMP).is_err());
+        for stamp in [Stamp { server: Some("a\r\nB: c"), ..STAMP }, Stamp { date: "a\r\nB: c", ..STAMP }] {
+            assert!(accepted(&none, &stamp).is_err());
+            assert!(answered(&OK, &stamp).is_err());
+        }
+    }
+
+    #[test]
+    fn a_program_may_tell_another_date_and_server() {
+        let fields = [field("date", "Thu, 01 Jan 1970 00:00:00 GMT"), field("SERVER", "mine")];
+        let acceptance = Acceptance { fields: &fields, ..Acceptance::default() };
+        for text in [
+            accepted(&acceptance, &STAMP).expect("valid"),
+            answered(&Answer { fields: &fields, ..OK }, &STAMP).expect("valid"),
+        ] {
+            let lines: Vec<_> = text.lines().filter(|line| line.to_lowercase().contains("date: ")).collect();
+            assert_eq!(lines, ["date: Thu, 01 Jan 1970 00:00:00 GMT"]);
+            assert!(!text.contains("everwire") && text.contains("SERVER: mine"));
+        }
     }
 
     #[test]
     fn a_response_frames_itself() {
         let fields = [field("content-length", "7"), field("Transfer-Encoding", "chunked"), field("X-A", "b")];
-        let mut out = Vec::new();
-        write_response(401, None, &fields, b"no", false, &mut out).expect("valid");
-        let text = "HTTP/1.1 401 Unauthorized\r\nX-A: b\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
-        assert_eq!(out, text.as_bytes());
-
-        out.clear();
-        write_response(204, Some("Gone Fishing"), &[], b"no", false, &mut out).expect("valid");
-        assert_eq!(out, b"HTTP/1.1 204 Gone Fishing\r\nConnection: close\r\n\r\n");
+        let stamp = Stamp { server: None, ..STAMP };
+        let answer = Answer { status: 401, fields: &fields, body: b"no", ..OK };
+        assert_eq!(
+            answered(&answer, &stamp).expect("valid"),
+            "HTTP/1.1 401 Unauthorized\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nX-A: b\r\n\
+             Content-Length: 2\r\nConnection: close\r\n\r\nno"
+        );
+        let answer = Answer { status: 204, reason: Some("Gone Fishing"), body: b"no", ..OK };
+        assert_eq!(
+            answered(&answer, &stamp).expect("valid"),
+            "HTTP/1.1 204 Gone Fishing\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: close\r\n\r\n"
+        );
     }
 
     #[test]
     fn a_response_that_would_break_out_is_not_written() {
-        let mut out = Vec::new();
         for status in [0, 101, 199, 600] {
-            assert!(write_response(status, None, &[], b"", false, &mut out).is_err());
+            assert!(answered(&Answer { status, ..OK }, &STAMP).is_err());
         }
-        assert!(write_response(200, Some("a\r\nB: c"), &[], b"", false, &mut out).is_err());
-        assert!(write_response(200, None, &[field("A", "b\r\n")], b"", false, &mut out).is_err());
-        assert!(out.is_empty());
+        assert!(answered(&Answer { reason: Some("a\r\nB: c"), ..OK }, &STAMP).is_err());
+        assert!(answered(&Answer { fields: &[field("A", "b\r\n")], ..OK }, &STAMP).is_err());
     }
 }

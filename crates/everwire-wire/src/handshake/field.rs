@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::head::Malformed;
+use super::malformed::Malformed;
 use super::scan;
 
 /// A field, or another part of a head, that may not be sent; nothing was written.

@@ -6,9 +6,8 @@
 //! control byte but the tab is let through. Every judgement depends on a position in the head
 //! alone, never on how the bytes were split on their way.
 
-use std::fmt;
-
 use super::field::{self, Fields};
+use super::malformed::{Malformed, shown};
 use super::scan;
 use crate::limits;
 
@@ -28,61 +27,6 @@ impl Default for Limits {
         Self { head: limits::HEAD, line: limits::LINE, fields: limits::FIELDS }
     }
 }
-
-/// What is wrong with a head, whoever sent it; its text says it in a sentence.
-///
-/// Becomes a [`Refusal`](super::Refusal) on a server and [`Rejected`](super::Rejected) on a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Malformed {
-    /// The first byte is that of a TLS handshake.
-    Tls,
-    /// An empty line stands where the first line should.
-    EmptyStart,
-    /// LF without CR.
-    BareLf,
-    /// CR without LF.
-    BareCr,
-    /// NUL or another control byte.
-    ControlByte,
-    /// A line begins with a space or a tab: obsolete line folding (RFC 9112 §5.2).
-    Folded,
-    /// A field's line has no colon.
-    NoColon,
-    /// A field's name is empty or no token; also a space before the colon (RFC 9112 §5.1).
-    FieldName,
-    /// The first line is longer than [`Limits::line`].
-    StartLineTooLong,
-    /// A field's line is longer than [`Limits::line`].
-    FieldTooLong,
-    /// More than [`Limits::fields`].
-    TooManyFields,
-    /// Longer than [`Limits::head`].
-    TooLong,
-    /// The bytes given are not one head that ends with its blank line.
-    Cut,
-}
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tls => "this port speaks plain HTTP, not TLS: use ws:// instead of wss://",
-            Self::EmptyStart => "the head begins with an empty line",
-            Self::BareLf => "a line of the head ends with LF alone: end it with CR LF",
-            Self::BareCr => "a CR in the head is not followed by LF",
-            Self::ControlByte => "the head holds a control byte",
-            Self::Folded => "a field is folded over several lines: write it on one line",
-            Self::NoColon => "a field has no colon",
-            Self::FieldName => "a field's name is not a token that ends at its colon",
-            Self::StartLineTooLong => "the first line of the head is too long",
-            Self::FieldTooLong => "a field is too long",
-            Self::TooManyFields => "the head has too many fields",
-            Self::TooLong => "the head is too long",
-            Self::Cut => "the head does not end with its blank line",
-        })
-    }
-}
-
-impl std::error::Error for Malformed {}
 
 /// Finds the end of a head whose bytes arrive bit by bit, reading each byte once.
 #[derive(Clone, Debug, Default)]
@@ -108,16 +52,16 @@ impl HeadReader {
         while let Some(rest) = buffer.get(self.at..).filter(|rest| !rest.is_empty()) {
             self.judge_line_start(rest)?;
             self.at += scan::find_control(rest).unwrap_or(rest.len());
-            self.judge_length(limits)?;
+            self.judge_length(buffer, limits)?;
             match (buffer.get(self.at), buffer.get(self.at + 1)) {
                 (None, _) => break,
                 (Some(b'\t'), _) => self.at += 1,
-                (Some(b'\r'), _) if self.at + 2 > limits.head => return Err(Malformed::TooLong),
+                (Some(b'\r'), _) if self.at + 2 > limits.head => return Err(too_long(buffer, limits)),
                 (Some(b'\r'), None) => break,
                 (Some(b'\r'), Some(b'\n')) if self.at == self.line_start => {
                     return Ok(Some(self.at + 2));
                 }
-                (Some(b'\r'), Some(b'\n')) => self.end_line(limits)?,
+                (Some(b'\r'), Some(b'\n')) => self.end_line(buffer, limits)?,
                 (Some(b'\r'), Some(_)) => return Err(Malformed::BareCr),
                 (Some(b'\n'), _) => return Err(Malformed::BareLf),
                 (Some(_), _) => return Err(Malformed::ControlByte),
@@ -138,26 +82,41 @@ impl HeadReader {
         }
     }
 
-    fn judge_length(&self, limits: &Limits) -> Result<(), Malformed> {
+    fn judge_length(&self, buffer: &[u8], limits: &Limits) -> Result<(), Malformed> {
         let line_end = self.line_start.saturating_add(limits.line);
         if self.at > line_end && line_end < limits.head {
-            return Err(if self.lines == 0 { Malformed::StartLineTooLong } else { Malformed::FieldTooLong });
+            let limit = limits.line;
+            let line = buffer.get(self.line_start..line_end).unwrap_or_default();
+            return Err(match self.lines {
+                0 => Malformed::StartLineTooLong { limit },
+                _ => Malformed::FieldTooLong { field: shown(line), limit },
+            });
         }
         if self.at >= limits.head {
-            return Err(Malformed::TooLong);
+            return Err(too_long(buffer, limits));
         }
         Ok(())
     }
 
-    fn end_line(&mut self, limits: &Limits) -> Result<(), Malformed> {
+    fn end_line(&mut self, buffer: &[u8], limits: &Limits) -> Result<(), Malformed> {
         if self.lines > limits.fields {
-            return Err(Malformed::TooManyFields);
+            let line = buffer.get(self.line_start..self.at).unwrap_or_default();
+            return Err(Malformed::TooManyFields { field: shown(line), limit: limits.fields });
         }
         self.lines += 1;
         self.at += 2;
         self.line_start = self.at;
         Ok(())
     }
+}
+
+/// Names the largest field of a head that is too long, by what of it lies within the limit: as much is here, however it came.
+#[cold]
+fn too_long(buffer: &[u8], limits: &Limits) -> Malformed {
+    let head = buffer.get(..limits.head).unwrap_or(buffer);
+    let fields = head.split(|byte| *byte == b'\n').skip(1).map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let largest = fields.max_by_key(|line| line.len()).filter(|line| !line.is_empty());
+    Malformed::TooLong { largest: largest.map(|line| (shown(line), line.len())), limit: limits.head }
 }
 
 /// A sound head: one exact allocation, parsed again on each access.
@@ -176,7 +135,7 @@ impl Head {
         let start_line = scan::find(b'\r', bytes).ok_or(Malformed::Cut)?;
         let head = Self {
             bytes: bytes.into(),
-            start_line: u32::try_from(start_line).map_err(|_| Malformed::StartLineTooLong)?,
+            start_line: u32::try_from(start_line).map_err(|_| Malformed::StartLineTooLong { limit: limits.line })?,
         };
         field::judge_names(head.lines())?;
         Ok(head)
@@ -233,13 +192,20 @@ mod tests {
         let bytes = b"GET / HTTP/1.1\r\nAbc: 0123456789\r\nB: c\r\n\r\n";
         let exact = Limits { head: bytes.len(), line: 15, fields: 2 };
         assert_eq!(HeadReader::default().find_end(bytes, &exact), Ok(Some(bytes.len())));
+        let largest = Some(("Abc".to_owned(), 15));
         for (limits, error) in [
-            (Limits { head: bytes.len() - 1, ..exact }, Malformed::TooLong),
-            (Limits { line: 14, ..exact }, Malformed::FieldTooLong),
-            (Limits { line: 13, ..exact }, Malformed::StartLineTooLong),
-            (Limits { fields: 1, ..exact }, Malformed::TooManyFields),
+            (Limits { head: bytes.len() - 1, ..exact }, Malformed::TooLong { largest, limit: bytes.len() - 1 }),
+            (Limits { line: 14, ..exact }, Malformed::FieldTooLong { field: "Abc".to_owned(), limit: 14 }),
+            (Limits { line: 13, ..exact }, Malformed::StartLineTooLong { limit: 13 }),
+            (Limits { fields: 1, ..exact }, Malformed::TooManyFields { field: "B".to_owned(), limit: 1 }),
+            (Limits { head: 10, ..exact }, Malformed::TooLong { largest: None, limit: 10 }),
         ] {
-            assert_eq!(HeadReader::default().find_end(bytes, &limits), Err(error));
+            for length in 1..=bytes.len() {
+                let mut reader = HeadReader::default();
+                let mut ends = (length..bytes.len()).step_by(length).chain([bytes.len()]);
+                let found = ends.find_map(|end| reader.find_end(&bytes[..end], &limits).err());
+                assert_eq!(found.as_ref(), Some(&error), "in pieces of {length}");
+            }
         }
     }
 

@@ -10,9 +10,12 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `scan` | how to find a byte quickly |
+//! | `malformed` | what can be wrong with a head, in a sentence |
 //! | `head` | where a head ends, and that its lines are sound |
 //! | `field` | names, values, tokens and lists of tokens |
 //! | `status` | reason phrases |
+//! | `date`, `stamp` | the fields that every answer of a server has |
+//! | `chunked`, `body` | where the body of an answer ends |
 //! | `refusal` | a server's "no", said so that a developer knows the fix |
 //! | `host`, `origin` | the two values that decide who may connect |
 //! | `key` | `Sec-WebSocket-Key` and `-Accept` |
@@ -25,30 +28,39 @@ pub mod forwarded;
 pub mod proxy;
 
 mod accept;
+mod body;
+mod chunked;
+mod date;
 mod extension;
 mod field;
 mod head;
 mod host;
 mod key;
+mod malformed;
 mod offer;
 mod origin;
 mod refusal;
 mod request;
 mod response;
 mod scan;
+mod stamp;
 mod status;
 mod upgrade;
 
-pub use accept::{Acceptance, write_accept, write_response};
+pub use accept::{Acceptance, Answer, write_accept, write_answer};
+pub use body::{Body, BodyReader};
+pub use date::imf_fixdate;
 pub use extension::Extension;
 pub use field::{BadField, Fields};
-pub use head::{HeadReader, Limits, Malformed};
+pub use head::{HeadReader, Limits};
 pub use host::Host;
 pub use key::Key;
+pub use malformed::Malformed;
 pub use offer::{Agreement, Offer, Rejected};
 pub use origin::Origin;
 pub use refusal::Refusal;
 pub use request::Request;
-pub use response::{Body, Response};
+pub use response::Response;
+pub use stamp::Stamp;
 pub use status::reason_phrase;
 pub use upgrade::Upgrade;

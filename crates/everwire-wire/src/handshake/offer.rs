@@ -5,9 +5,9 @@ use std::fmt;
 
 use super::extension::Extension;
 use super::field::{self, BadField};
-use super::head::Malformed;
 use super::host::Host;
 use super::key::Key;
+use super::malformed::Malformed;
 use super::response::Response;
 use super::status::reason_phrase;
 use crate::deflate;

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::field;
-use super::head::Malformed;
+use super::malformed::Malformed;
+use super::stamp::Stamp;
 use super::status::reason_phrase;
 
 /// Why a server does not take a handshake, as an HTTP answer. The driver writes it and closes.
@@ -13,7 +14,7 @@ pub struct Refusal {
     /// The status code, 400 or above.
     pub status: u16,
     /// What was wrong and what to do about it, in a sentence for the developer who sees it; the
-    /// body of the answer. It never repeats what the peer sent.
+    /// body of the answer. Of what the peer sent it repeats the name of a field at most, shortened and escaped.
     pub reason: Cow<'static, str>,
     /// Fields that the status calls for, such as `Allow` or `Retry-After`.
     pub fields: Vec<(&'static str, String)>,
@@ -32,15 +33,15 @@ impl Refusal {
         self
     }
 
-    /// Appends the whole answer: head, with `Server` if one is given, and body, but not to `HEAD` (`to_head`).
+    /// Appends the whole answer: head and body, but not to `HEAD` (`to_head`).
     ///
     /// A field that cannot stand on one line is left out rather than let it break out.
-    pub fn write(&self, server: Option<&str>, to_head: bool, out: &mut Vec<u8>) {
+    pub fn write(&self, stamp: &Stamp<'_>, to_head: bool, out: &mut Vec<u8>) {
         let body = self.reason.as_bytes();
         let head = format!("HTTP/1.1 {} {}\r\n", self.status, reason_phrase(self.status));
         out.extend_from_slice(head.as_bytes());
-        let given = self.fields.iter().map(|(name, value)| (*name, value.as_str()));
-        for (name, value) in given.chain(server.map(|server| ("Server", server))) {
+        stamp.write(&[], out);
+        for (name, value) in &self.fields {
             if field::check(name, value).is_ok() {
                 field::write(name, value, out);
             }
@@ -73,8 +74,8 @@ impl std::error::Error for Refusal {}
 impl From<Malformed> for Refusal {
     fn from(malformed: Malformed) -> Self {
         let status = match malformed {
-            Malformed::StartLineTooLong => 414,
-            Malformed::FieldTooLong | Malformed::TooManyFields | Malformed::TooLong => 431,
+            Malformed::StartLineTooLong { .. } => 414,
+            Malformed::FieldTooLong { .. } | Malformed::TooManyFields { .. } | Malformed::TooLong { .. } => 431,
             _ => 400,
         };
         Self::new(status, malformed.to_string())
@@ -85,9 +86,11 @@ impl From<Malformed> for Refusal {
 mod tests {
     use super::*;
 
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
     fn written(refusal: &Refusal, server: Option<&str>) -> String {
         let mut out = Vec::new();
-        refusal.write(server, false, &mut out);
+        refusal.write(&Stamp { date: DATE, server }, false, &mut out);
         String::from_utf8(out).expect("text")
     }
 
@@ -96,16 +99,16 @@ mod tests {
         let refusal = Refusal::new(405, "use GET").with_field("Allow", "GET");
         assert_eq!(
             written(&refusal, Some("everwire")),
-            "HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\nServer: everwire\r\n\
-             Content-Type: text/plain; charset=utf-8\r\nContent-Length: 8\r\n\
-             Connection: close\r\n\r\nuse GET\n"
+            "HTTP/1.1 405 Method Not Allowed\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+             Server: everwire\r\nAllow: GET\r\nContent-Type: text/plain; charset=utf-8\r\n\
+             Content-Length: 8\r\nConnection: close\r\n\r\nuse GET\n"
         );
     }
 
     #[test]
     fn an_answer_to_head_has_no_body() {
         let mut out = Vec::new();
-        Refusal::new(405, "use GET").write(None, true, &mut out);
+        Refusal::new(405, "use GET").write(&Stamp { date: DATE, server: None }, true, &mut out);
         assert!(out.ends_with(b"Content-Length: 8\r\nConnection: close\r\n\r\n"), "{out:?}");
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::body::Body;
 use super::field::{self, Fields};
 use super::head::{Head, Limits};
 use super::offer::Rejected;
@@ -10,18 +11,6 @@ use super::offer::Rejected;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Response {
     head: Head,
-}
-
-/// How the body behind a head is delimited (RFC 9112 §6.3). A bad or contradictory length counts
-/// as none: nothing is read after the body of an answer to a handshake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body {
-    /// That many bytes.
-    Length(u64),
-    /// By the chunked coding, or another one for transfer.
-    Coded,
-    /// By the end of the connection.
-    UntilClose,
 }
 
 impl Response {
@@ -87,8 +76,10 @@ impl Response {
         if matches!(self.status(), 100..=199 | 204 | 304) {
             return Body::Length(0);
         }
-        if self.field("Transfer-Encoding").is_some() {
-            return Body::Coded;
+        match self.all("Transfer-Encoding").flat_map(field::elements).last() {
+            Some(coding) if coding.eq_ignore_ascii_case(b"chunked") => return Body::Chunked,
+            Some(_) => return Body::UntilClose,
+            None => {}
         }
         let mut lengths = self.all("Content-Length");
         match (lengths.next().and_then(decimal), lengths.next()) {
@@ -177,7 +168,12 @@ mod tests {
             ("Content-Length:\r\n", Body::UntilClose),
             ("Content-Length: 1\r\nContent-Length: 2\r\n", Body::UntilClose),
             ("Content-Length: 99999999999999999999\r\n", Body::UntilClose),
-            ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", Body::Coded),
+            ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", Body::Chunked),
+            ("Transfer-Encoding: gzip, Chunked\r\n", Body::Chunked),
+            ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", Body::Chunked),
+            ("Transfer-Encoding: chunked, gzip\r\n", Body::UntilClose),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding:\r\n", Body::Chunked),
+            ("Transfer-Encoding: ,\r\nContent-Length: 1\r\n", Body::Length(1)),
         ] {
             let parsed = response(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).expect(fields);
             assert_eq!(parsed.body(), body, "{fields:?}");

@@ -8,7 +8,6 @@ import inspect
 import os
 import socket
 import ssl as ssl_module
-import urllib.parse
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
@@ -115,10 +114,17 @@ class Router:
         """Choose the handler, or answer."""
         exceptions = importlib.import_module("werkzeug.exceptions")
         routing = importlib.import_module("werkzeug.routing")
-        adapter = self.url_map.bind(self.get_server_name(connection, request), url_scheme=self.url_scheme)
-        parts = urllib.parse.urlsplit(request.path)
+        if len(request.headers.get_all("Host")) != 1:
+            return None  # no handshake: the server refuses it, and says why
+        path, _, query = request.path.partition("?")
+        if not path.startswith("/"):
+            # The absolute form (RFC 9112 §3.2.2): what is behind the host, if anything is.
+            path = "/" + "".join(path.split("/", 3)[3:])
         try:
-            handler, arguments = adapter.match(path_info=parts.path, query_args=parts.query)
+            adapter = self.url_map.bind(self.get_server_name(connection, request), url_scheme=self.url_scheme)
+            handler, arguments = adapter.match(path_info=path, query_args=query)
+        except exceptions.BadHost:
+            return connection.respond(http.HTTPStatus.BAD_REQUEST, '"Host" is not a host name')
         except routing.RequestRedirect as elsewhere:
             return self.redirect(connection, elsewhere.new_url)
         except exceptions.NotFound:
