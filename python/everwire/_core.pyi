@@ -235,6 +235,9 @@ class Connection:
     def _tls(self) -> TLSSession | None:
         """What was agreed with the peer; ``None`` if TLS is not in the engine."""
 
+    def _wait_for_end(self, on: bool) -> None:
+        """Begin or cease to wait for the end: a program that does nothing else need not take messages."""
+
     def _ssl_driver(self) -> Driver | None:
         """Who does its TLS with an :class:`ssl.SSLContext`; ``None`` if nobody does."""
 

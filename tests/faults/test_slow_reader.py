@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import socket
+import ssl
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from peer import frames
-from peer.client import RawClient
+from peer.certificates import client_context, identity, server_context
+from peer.client import RawClient, request
 from peer.timing import MS, eventually
 
 import everwire
@@ -146,3 +152,81 @@ async def _until_still(value):
     while still < 5:
         await asyncio.sleep(20 * MS)
         before, still = value(), still + 1 if value() == before and before else 0
+
+
+def read_slowly(where: tuple[str, int], tls: ssl.SSLContext | None, size: int) -> int:
+    """Read a megabyte a second from the system, with nothing that reads ahead, and answer each ping when it is read; returns how
+    much came."""
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(socket.create_connection(where, timeout=5))
+        if tls is not None:
+            sock = stack.enter_context(tls.wrap_socket(sock, server_hostname="localhost"))
+        sock.sendall(request())
+        got, rest = 0, b""
+        while got < size:
+            began = time.monotonic()
+            data = sock.recv(16 * KIB)
+            if not data:
+                return got
+            got += len(data)
+            # All of the message is zeros: what is not belongs to pings.
+            rest = rest[-8:] + data
+            while (at := rest.find(b"\x89\x04")) >= 0 and len(rest) >= at + 6:
+                sock.sendall(frames.encode(frames.PONG, rest[at + 2 : at + 6]))
+                rest = rest[at + 6 :]
+            time.sleep(max(0.0, len(data) / (1 << 20) - (time.monotonic() - began)))
+        return got
+
+
+@pytest.mark.parametrize("tls", ["plain", "core", "context"])
+async def test_a_reader_that_takes_a_large_message_slowly_and_never_stops_is_not_cut(tls: str, tmp_path: Path) -> None:
+    """A megabyte a second of seven, while ``ping_timeout`` is a second."""
+    size = 7 << 20
+
+    async def handler(connection: everwire.ServerConnection) -> None:
+        await connection.send(bytes(size))
+        await connection.wait_closed()
+
+    options: dict[str, Any] = {"plain": {}, "core": {"ssl": everwire.TLS(identity().certificate, identity().key)}}.get(
+        tls, {"ssl": server_context(tmp_path)}
+    )
+    timing = {"ping_interval": 500 * MS, "ping_timeout": 1000 * MS, "compression": None}
+    async with everwire.serve(handler, "127.0.0.1", 0, **timing, **options) as server:
+        context = None if tls == "plain" else client_context()
+        assert await asyncio.to_thread(read_slowly, server.sockets[0].getsockname(), context, size) >= size
+
+
+@pytest.mark.parametrize("tls", ["plain", "core", "context"])
+async def test_what_was_sent_before_the_handler_returned_reaches_a_slow_reader(tls: str, tmp_path: Path) -> None:
+    """Nine megabytes at three a second, and a second for the closing handshake."""
+    size = 9 << 20
+    options: dict[str, Any] = {"plain": {}, "core": {"ssl": everwire.TLS(identity().certificate, identity().key)}}.get(
+        tls, {"ssl": server_context(tmp_path)}
+    )
+    handler = lambda connection: connection.send(bytes(size))  # noqa: E731
+    async with everwire.serve(handler, "127.0.0.1", 0, close_timeout=1000 * MS, compression=None, **options) as server:
+        context = None if tls == "plain" else client_context()
+        async with await RawClient.open(server.sockets[0].getsockname(), tls=context) as client:
+            got = b""
+            while not got.endswith(b"\x88\x02\x03\xe8"):
+                data = await asyncio.wait_for(client.reader.read(150 << 10), 5000 * MS)
+                assert data, f"cut after {len(got)} bytes"
+                got += data
+                await asyncio.sleep(50 * MS)
+            assert len(got) > size
+
+
+async def test_a_large_page_of_a_hook_reaches_a_slow_reader_whole() -> None:
+    body = bytes(9 << 20)
+    page = everwire.Response(200, "OK", everwire.Headers({"Content-Length": str(len(body))}), body)
+    async with everwire.serve(
+        lambda connection: None, "127.0.0.1", 0, process_request=lambda connection, request: page
+    ) as server:
+        async with await RawClient.connect(server.sockets[0].getsockname()) as client:
+            client.write(b"GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await client.head()
+            got = 0
+            while data := await asyncio.wait_for(client.reader.read(150 << 10), 5000 * MS):
+                got += len(data)
+                await asyncio.sleep(50 * MS)
+            assert got == len(body)

@@ -293,6 +293,9 @@ impl Connection {
         if callback.is_some() && slf.get().receiving.hold(py).is_awaited(py) {
             return Err(errors::usage(py, "a task receives: cancel it before you set on_message"));
         }
+        if callback.is_some() {
+            Self::begin_use(slf)?;
+        }
         let callback = match callback {
             Some(callable) => Some(Callback { callable, context: context::copy(py)? }),
             None => None,
@@ -303,6 +306,11 @@ impl Connection {
         };
         drop(before);
         if waiting { Self::deliver_soon(slf) } else { Ok(()) }
+    }
+
+    /// Begins or ceases to wait for the end of the connection.
+    fn _wait_for_end(slf: &Bound<'_, Self>, on: bool) -> PyResult<()> {
+        Self::wait_for_end(slf, on)
     }
 
     /// Stops reading (callback style): TCP slows the peer down.

@@ -63,6 +63,16 @@ impl Inbox {
         self.entries.is_empty()
     }
 
+    /// Whether reading has stopped, or should have.
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Whether more waits than `count` messages, or than the marks allow in bytes.
+    pub fn is_beyond(&self, count: usize) -> bool {
+        self.entries.len() >= count.max(self.marks.high) || self.bytes >= self.marks.bytes
+    }
+
     /// Whether a part is the rest of a message that was given up; the last part ends that.
     pub fn skips(&mut self, is_part: bool, fin: bool) -> bool {
         let skips = self.is_skipping && is_part;

@@ -13,6 +13,9 @@ use crate::shard::Shard;
 use crate::state::{Mode, State, Streaming};
 use crate::waiter::Waiter;
 
+/// Messages that may wait, whatever the marks say, while the program only waits for the end.
+const AHEAD: usize = 1024;
+
 /// Messages that came, and who takes them.
 pub struct Receiving {
     pub inbox: Inbox,
@@ -21,6 +24,12 @@ pub struct Receiving {
     pub reader: Option<Py<Waiter>>,
     pub on_message: Option<Callback>,
     pub streaming: Streaming,
+    /// How many tasks wait for the end of the connection.
+    end_waiters: u32,
+    /// Somebody has received, or set a callback.
+    is_used: bool,
+    /// Messages were dropped, because the program does nothing but wait for the end.
+    has_dropped: bool,
 }
 
 impl Receiving {
@@ -31,7 +40,15 @@ impl Receiving {
             reader: None,
             on_message: None,
             streaming: Streaming::No,
+            end_waiters: 0,
+            is_used: false,
+            has_dropped: false,
         }
+    }
+
+    /// Whether the program does nothing with this connection but wait for its end: for that it need not take messages.
+    fn only_ends(&self) -> bool {
+        self.end_waiters > 0 && !self.is_used
     }
 
     /// Whether a task waits for a message, and is not on its way out.
@@ -129,10 +146,53 @@ impl Connection {
             }
         };
         if is_free {
-            return Ok(());
+            return Self::begin_use(slf);
         }
         let text = format!("cannot call {call} while another coroutine is already running recv or recv_streaming");
         Err(errors::usage(py, text))
+    }
+
+    /// A task begins or ceases to wait for the end. What fills the queue meanwhile does not keep us from reading, so that the peer's
+    /// close frame is found behind it.
+    pub fn wait_for_end(slf: &Bound<'_, Self>, on: bool) -> PyResult<()> {
+        let (shard, _) = Self::connected(slf)?;
+        shard.get().check(slf.py())?;
+        {
+            let mut receiving = slf.get().receiving.hold(slf.py());
+            receiving.end_waiters = if on { receiving.end_waiters + 1 } else { receiving.end_waiters.saturating_sub(1) };
+        }
+        Self::adjust(slf)
+    }
+
+    /// Somebody takes messages from now on.
+    pub fn begin_use(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        {
+            let mut receiving = slf.get().receiving.hold(py);
+            if receiving.has_dropped {
+                let text = "messages were dropped, because the program did nothing but wait for the end of the connection: \
+                            receive before more of them come than may wait, or set on_message";
+                return Err(errors::usage(py, text));
+            }
+            if std::mem::replace(&mut receiving.is_used, true) || receiving.end_waiters == 0 {
+                return Ok(());
+            }
+        }
+        Self::adjust(slf)
+    }
+
+    /// Reads on, or not, as the queue and those who wait for the end have it.
+    fn adjust(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let (is_full, only_ends) = {
+            let receiving = slf.get().receiving.hold(py);
+            (receiving.inbox.is_full(), receiving.only_ends())
+        };
+        match slf.get().place.get() {
+            Some((shard, id)) if is_full && only_ends => Shard::resume(shard.bind(py), *id, Pause::Queue),
+            Some((shard, id)) if is_full => Shard::pause(shard.bind(py), *id, Pause::Queue, 0),
+            _ => Ok(()),
+        }
     }
 
     /// Registers a new waiter for the next message.
@@ -176,10 +236,21 @@ impl Connection {
             callback.call(slf, entry.object)?;
             return Ok(false);
         }
+        let only_ends = receiving.only_ends();
+        if (only_ends && receiving.inbox.is_beyond(AHEAD)) || receiving.has_dropped {
+            let is_first = !std::mem::replace(&mut receiving.has_dropped, true);
+            drop(receiving);
+            drop(entry);
+            if is_first {
+                slf.call_method0(intern!(py, "_on_dropped"))?;
+            }
+            return Ok(false);
+        }
         let pushed = receiving.inbox.push(entry, this.state() <= State::Open);
         let is_awaited = receiving.reader.is_some();
         drop(receiving);
         match (pushed, this.place.get()) {
+            (Pushed::Full(_), _) if only_ends => {}
             (Pushed::Full(bytes), Some((shard, id))) => Shard::pause(shard.bind(py), *id, Pause::Queue, bytes)?,
             (Pushed::Dropped(entry), _) => drop(entry),
             _ => {}

@@ -185,7 +185,8 @@ fn pongs_that_lie_unread_while_we_are_busy_count() {
     far.say(&frame(0x8a, &ping[at + 2..at + 6]));
     // Nobody has read it when the deadline is looked at.
     simulation.now += 10 * SECOND;
-    simulation.shard.expire(simulation.now, Duration::ZERO);
+    let now = simulation.now;
+    simulation.shard.expire(|| now, Duration::ZERO, now + SECOND);
     assert!(simulation.shard.is_open(id));
     simulation.turn();
     assert!(simulation.shard.latency(id).is_some());

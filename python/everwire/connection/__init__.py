@@ -2,7 +2,7 @@
 
 from .broadcast import broadcast
 from .connection import BytesLike, Connection, Data, State
-from .control import begin_closing, ending, has_room, is_own, ssl_object, tls_session, wait_for_room
+from .control import begin_closing, ending, has_room, is_own, ssl_object, tls_session, wait_for_ending, wait_for_room
 
 __all__ = [
     "BytesLike",
@@ -16,5 +16,6 @@ __all__ = [
     "is_own",
     "ssl_object",
     "tls_session",
+    "wait_for_ending",
     "wait_for_room",
 ]

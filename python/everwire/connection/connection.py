@@ -271,14 +271,26 @@ class Connection(_core.Connection):
             if self._is_mid_message:
                 code, reason = 1011, "close during fragmented message"
             self._close(code, reason)
-            await self.wait_closed()
+            await self._wait_for_ending()
 
     async def wait_closed(self) -> None:
         """Wait until the connection is closed, by whomever.
 
+        A program that does nothing else need not receive: the end is noticed behind messages that nobody takes. If more than 1,024
+        of them come, or more than ``limits.queue_bytes``, they are dropped, the log says so, and receiving is an error then.
+
         Raises:
             UsageError: this is not the connection's event loop, or a child forked from its process.
         """
+        if self._ending is None:
+            self._wait_for_end(True)
+            try:
+                await self._wait_for_ending()
+            finally:
+                self._wait_for_end(False)
+
+    async def _wait_for_ending(self) -> None:
+        """The same, for somebody who does not speak for the program: others may receive, now or later."""
         if self._ending is None:
             self._is_full()  # asked for what it raises in other threads and forked children
             loop = asyncio.get_running_loop()
@@ -290,7 +302,7 @@ class Connection(_core.Connection):
 
     async def _when_closed(self) -> ConnectionClosed:
         """Wait for the end, and return how it was."""
-        await self.wait_closed()
+        await self._wait_for_ending()
         return self._exception()
 
     def _exception(self) -> ConnectionClosed:
@@ -332,6 +344,11 @@ class Connection(_core.Connection):
                 pong.set_exception(self._exception())
                 pong.exception()  # nobody has to await it
         self._pings = None
+
+    def _on_dropped(self) -> None:
+        self.logger.warning(
+            "messages are dropped: nobody has received, and the program waits for the end of the connection"
+        )
 
     def _on_drained(self) -> None:
         if self._drained_waiter is not None and not self._drained_waiter.done():

@@ -11,7 +11,16 @@ from .. import _core
 from ..errors import ConnectionClosed
 from .connection import Connection
 
-__all__ = ["begin_closing", "ending", "has_room", "is_own", "ssl_object", "tls_session", "wait_for_room"]
+__all__ = [
+    "begin_closing",
+    "ending",
+    "has_room",
+    "is_own",
+    "ssl_object",
+    "tls_session",
+    "wait_for_ending",
+    "wait_for_room",
+]
 
 
 def begin_closing(connection: Connection, code: int, reason: str) -> bool:
@@ -27,6 +36,11 @@ def ending(connection: Connection) -> ConnectionClosed:
 def has_room(connection: Connection) -> bool:
     """Whether a message can be sent now: output is below its high-water mark, and no other message is being sent in parts."""
     return not (connection._is_mid_message or connection._is_full())
+
+
+async def wait_for_ending(connection: Connection) -> None:
+    """Wait for the end as :meth:`Connection.wait_closed` does, on behalf of a program that may receive, now or later."""
+    await connection._wait_for_ending()
 
 
 async def wait_for_room(connection: Connection) -> None:

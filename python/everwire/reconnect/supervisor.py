@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from ..client import ClientConnection, Pace, Verdict, process_exception, retry_after, verdict
 from ..close import Close
-from ..connection import ending, is_own
+from ..connection import ending, is_own, wait_for_ending
 from ..errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, UsageError
 from .connector import Connector
 from .status import CurrentStatus, LinkState, LinkStatus
@@ -232,7 +232,7 @@ class Supervisor:
     async def _hold(self, connection: ClientConnection) -> None:
         with contextlib.suppress(ConnectionClosed):
             await self._delegate._flush(connection)
-        await connection.wait_closed()
+        await wait_for_ending(connection)
 
     async def _ping(self, connection: ClientConnection) -> None:
         try:
@@ -255,7 +255,7 @@ class Supervisor:
                 await connection.close(last.code, last.reason)
         except TimeoutError:
             connection.abort()
-        await connection.wait_closed()
+        await wait_for_ending(connection)
         self._current, self._last = None, ending(connection)
 
     async def _do(self, step: Coroutine[Any, Any, None]) -> Exception | None:

@@ -77,6 +77,8 @@ impl Conn {
     pub(super) fn start_clock(&mut self, now: Moment, ws: &mut Workspace) {
         self.clock.message = now;
         self.clock.heard = now;
+        // How much room the peer has while nothing waits.
+        self.look();
         self.schedule_ping(now, ws);
     }
 
@@ -125,10 +127,10 @@ impl Conn {
         let written = Outflow { arrived: self.clock.written, is_pending: false, window: 0 };
         let seen = self.line.source.outflow().unwrap_or(written);
         let before = std::mem::replace(&mut self.clock.outflow, seen);
-        self.clock.widest = self.clock.widest.max(seen.window);
         let arrives = seen.arrived > before.arrived && (seen.is_pending || self.output_len() > 0);
-        // A window that was nearly as wide as ever grows for other reasons, too.
-        let was_filled = before.window < self.clock.widest - self.clock.widest / 8;
+        // One that was as wide as ever, or nearly so, grows for other reasons, too.
+        let was_filled = before.window < self.clock.widest - self.clock.widest / 32;
+        self.clock.widest = self.clock.widest.max(seen.window);
         arrives || (was_filled && seen.window > before.window)
     }
 

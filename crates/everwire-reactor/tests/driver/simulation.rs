@@ -192,7 +192,7 @@ impl Simulation {
                 break;
             }
         }
-        self.shard.expire(now, Duration::ZERO);
+        self.shard.expire(|| now, Duration::ZERO, now + Duration::from_secs(1));
         self.shard.flush(now);
     }
 
