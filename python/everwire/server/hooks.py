@@ -44,7 +44,9 @@ class Hooks:
 
     def too_many(self, limit: int) -> Response:
         """What a client hears while others are still being decided about."""
-        response = plain_response(503, f"no more than limits.hooks ({limit}) handshakes are decided at once: try again later\n")
+        response = plain_response(
+            503, f"no more than limits.hooks ({limit}) handshakes are decided at once: try again later\n"
+        )
         response.headers["Retry-After"] = "5"
         return response
 
