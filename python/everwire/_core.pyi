@@ -211,8 +211,11 @@ class Connection:
     def _skip_parts(self) -> None:
         """Drop what is still to come of a message that was read in parts."""
 
-    def _send_part(self, message: str | Buffer, text: bool, fin: bool) -> bool:
-        """Queue one part of a message; false if the connection is closing."""
+    def _send_whole(self, message: str | Buffer, text: bool | None) -> bool:
+        """Queue a message of somebody who has waited; false if it is too large to be copied and goes in parts."""
+
+    def _send_piece(self, part: str | Buffer, text: bool, fin: bool, start: int) -> int:
+        """Queue as much of a part as may be copied at once; where the next piece begins, 0 at the end, -1 when closing."""
 
     def _is_full(self) -> bool:
         """Whether output is above the high-water mark; ``_on_drained()`` will be called when it has fallen."""

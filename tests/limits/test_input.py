@@ -39,8 +39,8 @@ class TestMessage:
     )
     async def test_beyond_it_1009_with_the_limit_in_the_reason(self, serving, data):
         async with serving(limits={"message": 10_000}) as served:
-            before = _core.memory_held()
             client = await served.open()
+            before = _core.memory_held()
             client.write(data)
             frame = await client.closed()
             assert (frame.code, frame.reason) == (1009, "message of more than 10000 bytes")
@@ -121,8 +121,8 @@ class TestQueueMessages:
     async def test_beyond_it_reading_stops_and_tcp_stops_the_sender(self, serving):
         handler, gate, taken = gated()
         async with serving(handler, limits={"queue_messages": 4}) as served:
-            before = _core.memory_held()
             client = await served.open()
+            before = _core.memory_held()
             data = encode(BINARY, b"m" * (8 * KIB))
             sent = await stall(client, data, 10_000)
             held = _core.memory_held() - before
@@ -139,8 +139,8 @@ class TestQueueMessages:
     async def test_tiny_messages_cost_no_more(self, serving):
         handler, gate, taken = gated()
         async with serving(handler, limits={"queue_messages": 4}) as served:
-            before = _core.memory_held()
             client = await served.open()
+            before = _core.memory_held()
             sent = await stall(client, encode(BINARY, b"m") * 10_000, 1000)
             assert _core.memory_held() - before <= 256 * KIB
             gate.set()
@@ -167,8 +167,8 @@ class TestQueueBytes:
     async def test_beyond_it_reading_stops_though_the_messages_are_few(self, serving):
         handler, gate, taken = gated()
         async with serving(handler, limits={"queue_messages": 1000, "queue_bytes": 100 * KIB}) as served:
-            before = _core.memory_held()
             client = await served.open()
+            before = _core.memory_held()
             sent = await stall(client, encode(BINARY, b"m" * (60 * KIB)), 1000)
             held = _core.memory_held() - before
             assert 100 * KIB <= held <= 100 * KIB + 2 * 60 * KIB + 256 * KIB
@@ -189,8 +189,8 @@ class TestQueueBytes:
             await connection.wait_closed()
 
         async with serving(handler, limits={"queue_bytes": 100 * KIB}) as served:
-            before = _core.memory_held()
             client = await served.open()
+            before = _core.memory_held()
             sent = await stall(client, encode(BINARY, b"m" * (60 * KIB)), 1000)
             assert len(taken) == 1
             assert _core.memory_held() - before <= 512 * KIB

@@ -87,16 +87,25 @@ class TestOutput:
             await drained(client, connection)
             connection.send_nowait("there is room again")
 
-    async def test_one_message_beyond_it_fails_whoever_sends_it(self, serving):
-        async with serving(limits={"output": 50 * KIB}) as served:
-            client = await served.open()
-            await eventually(lambda: served.connections)
-            (connection,) = served.connections
-            for send in (connection.send_nowait, connection.send):
-                with pytest.raises(everwire.LimitExceeded):
-                    await (send(bytes(51 * KIB)) or asyncio.sleep(0))
-            await connection.send("small")
-            assert (await client.frame()).payload == b"small"
+    async def test_it_is_for_what_nobody_waits_for(self, serving):
+        async with serving(limits={"output": 100 * KIB}) as served:
+            client, connection = await deaf(served)
+            with pytest.raises(everwire.LimitExceeded):
+                connection.send_nowait(bytes(101 * KIB))
+            # What waits is below the mark of send(), though there is no room for this beside it.
+            await eventually(lambda: not connection._is_full())
+            await connection.send(bytes(99 * KIB))
+            sending = asyncio.ensure_future(connection.send(bytes(500 * KIB)))
+            await asyncio.sleep(50 * MS)
+            assert not sending.done()
+            assert connection.write_buffer_size <= 64 * KIB + 100 * KIB
+            client.writer.transport.resume_reading()
+            payload = 0
+            while payload < 500 * KIB:
+                frame = await client.frame()
+                if frame.opcode == 0 or not frame.fin:
+                    payload += len(frame.payload)
+            await sending
 
     @pytest.mark.parametrize("compression", ["deflate", None])
     async def test_broadcast_skips_who_is_beyond_it(self, serving, compression, caplog):

@@ -115,8 +115,10 @@ impl Connection {
         let (shard, id) = Self::connected(slf)?;
         let sent = shard.get().with(py, |reactor| match how {
             How::BelowMark if reactor.is_full(id) => None,
+            How::BelowMark if reactor.piece(id, message.bytes.len()) < message.bytes.len() => None,
+            How::BelowMark => Some(reactor.send_waited(id, message.kind, &message.bytes)),
             How::Part { fin } => Some(reactor.send_fragment(id, message.kind, &message.bytes, fin)),
-            _ => Some(reactor.send(id, message.kind, &message.bytes)),
+            How::Whole { .. } => Some(reactor.send(id, message.kind, &message.bytes)),
         })?;
         match sent {
             Some(Ok(())) => {}
@@ -127,6 +129,25 @@ impl Connection {
         Self::after_send(slf, shard, id, has_more, matches!(how, How::Whole { at_once: true }))?;
         Ok(Queued::Yes)
     }
+
+    /// Queues a message if it need not wait, nor go in parts. What is no message is left to others.
+    fn queue_whole(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>, text: Option<bool>) -> PyResult<Queued> {
+        if let Some(size) = message::buffer_size(message)
+            && Self::piece(slf, size)? < size
+        {
+            return Ok(Queued::Not);
+        }
+        match message::outgoing(message, text)? {
+            Some(outgoing) => Self::queue_message(slf, &outgoing, How::BelowMark),
+            None => Ok(Queued::Not),
+        }
+    }
+
+    /// How many of a payload's bytes may be copied at once.
+    fn piece(slf: &Bound<'_, Self>, length: usize) -> PyResult<usize> {
+        let (shard, id) = Self::connected(slf)?;
+        shard.get().with(slf.py(), |reactor| reactor.piece(id, length))
+    }
 }
 
 /// What is special about a message that is to be queued.
@@ -134,7 +155,7 @@ impl Connection {
 enum How {
     /// Nothing, but that it may be in a hurry.
     Whole { at_once: bool },
-    /// Only if output is not above the high-water mark.
+    /// Its sender waits: only if output is not above the high-water mark, and if it is not too large to be copied.
     BelowMark,
     /// It is a part of one.
     Part { fin: bool },
@@ -143,7 +164,7 @@ enum How {
 /// What became of it.
 enum Queued {
     Yes,
-    /// Output is above the high-water mark.
+    /// Output is above the high-water mark, or the message goes in parts.
     Not,
     /// The connection is closing.
     Closing,
@@ -210,9 +231,8 @@ impl Connection {
     #[pyo3(signature = (message, text = None))]
     fn send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>, text: Option<bool>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        if let Ok(Some(outgoing)) = message::outgoing(message, text)
-            && slf.get().state() == State::Open
-            && let Ok(Queued::Yes) = Self::queue_message(slf, &outgoing, How::BelowMark)
+        if slf.get().state() == State::Open
+            && let Ok(Queued::Yes) = Self::queue_whole(slf, message, text)
         {
             return Ok(Finished::shared(py)?.into_any());
         }
@@ -230,11 +250,33 @@ impl Connection {
         }
     }
 
-    /// Queues one part of a message. Bytes of a text may end within a character: whoever cuts it knows that the whole is UTF-8.
-    fn _send_part(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>, text: bool, fin: bool) -> PyResult<bool> {
-        let kind = if text { Kind::Text } else { Kind::Binary };
-        let outgoing = message::Outgoing { kind, ..message::required(message, Some(false))? };
-        Ok(matches!(Self::queue_message(slf, &outgoing, How::Part { fin })?, Queued::Yes))
+    /// Queues a message of somebody who has waited; false if it has to go in parts. A view is one of bytes.
+    fn _send_whole(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>, text: Option<bool>) -> PyResult<bool> {
+        match Self::queue_whole(slf, message, text)? {
+            Queued::Yes => Ok(true),
+            Queued::Not => Ok(false),
+            Queued::Closing => Err(Self::closed(slf, Mode::Message { decode: None })),
+        }
+    }
+
+    /// Queues what one part of a message has from byte `start` on, or as much as may be copied at once: where the next piece begins, 0 if there is
+    /// none, -1 if the connection is closing. Bytes of a text may end within a character: whoever cuts it knows that the whole is UTF-8.
+    fn _send_piece(
+        slf: &Bound<'_, Self>,
+        part: &Bound<'_, PyAny>,
+        text: bool,
+        fin: bool,
+        start: usize,
+    ) -> PyResult<isize> {
+        let (bytes, length) = message::slice(part, start, |length| Self::piece(slf, length))?;
+        let end = start + bytes.len();
+        let outgoing = message::Outgoing { kind: if text { Kind::Text } else { Kind::Binary }, bytes };
+        let how = How::Part { fin: fin && end == length };
+        Ok(match Self::queue_message(slf, &outgoing, how)? {
+            Queued::Yes if end == length => 0,
+            Queued::Yes => end as isize,
+            Queued::Not | Queued::Closing => -1,
+        })
     }
 
     /// Whether output is above the high-water mark; `_drained()` will be called when it has fallen.
@@ -317,7 +359,7 @@ impl Connection {
     fn pause(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (shard, id) = Self::connected(slf)?;
         slf.get().receiving.hold(slf.py()).is_paused = true;
-        Shard::pause(shard.bind(slf.py()), id, Pause::Application, 0)
+        Shard::pause(shard.bind(slf.py()), id, Pause::Application)
     }
 
     /// Reads again after `pause()`; messages that came before are handed out first.

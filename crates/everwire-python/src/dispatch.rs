@@ -90,6 +90,12 @@ fn apply(
             }
             Ok(())
         }
+        Event::Shed(id) => {
+            if let Some(connection) = connection_of(slf, id) {
+                Connection::drop_waiting(connection.bind(py));
+            }
+            Ok(())
+        }
         Event::Drained(id) => tell(slf, id, |connection| connection.call_method0(intern!(py, "_on_drained"))),
         Event::Withdrawn(id) => {
             let known = {
@@ -145,7 +151,7 @@ fn receive(
     if let Payload::Owned(bytes) = payload {
         slf.get().with(py, |reactor| reactor.give_back(bytes))?;
     }
-    if Connection::push(connection.bind(py), Entry { object, size, fin, is_part: part })? {
+    if Connection::push(connection.bind(py), Entry::new(object, size, fin, part))? {
         wake_later(slf, connection);
     }
     Ok(())
@@ -244,6 +250,7 @@ fn id_of(event: &Event) -> Option<Id> {
         | Event::Fragment(id, _, _, _)
         | Event::Pong(id, _)
         | Event::Closing(id)
+        | Event::Shed(id)
         | Event::Drained(id)
         | Event::Withdrawn(id)
         | Event::Idle(id)

@@ -27,7 +27,10 @@ pub fn refused(py: Python<'_>, refused: Refused) -> Option<PyErr> {
             limit(py, "the peer does not read: queued output is at limits.output; use send() to wait for it")
         }
         Refused::Wire(SendError::Closing) => return None,
-        Refused::Wire(SendError::MidMessage) => usage(py, "a fragmented message is being sent: finish it first"),
+        Refused::Wire(SendError::MidMessage) => usage(
+            py,
+            "a message is being sent in parts (an iterable, or more than limits.output): finish it first, or send() to wait",
+        ),
         Refused::Wire(SendError::ControlTooLong) => usage(py, "a ping or pong carries at most 125 bytes"),
         Refused::Wire(SendError::CloseCode(code)) => usage(
             py,

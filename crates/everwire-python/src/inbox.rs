@@ -2,18 +2,35 @@
 
 use std::collections::VecDeque;
 
+use everwire_reactor::memory::Charge;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 use pyo3::{PyTraverseError, PyVisit};
+
+use crate::text;
+
+/// What a message takes beside its content: the object's header and its place here.
+const OVERHEAD: usize = 56 + size_of::<Entry>();
 
 /// A received message, or a part of one.
 pub struct Entry {
     pub object: Py<PyAny>,
     /// Bytes of its payload.
     pub size: usize,
+    /// Bytes of memory that it takes while it waits.
+    memory: usize,
     /// Whether the message is complete with it.
     pub fin: bool,
     /// Whether it is one of several parts.
     pub is_part: bool,
+}
+
+impl Entry {
+    /// An entry for `str` or `bytes` made of `size` bytes of payload.
+    pub fn new(object: Bound<'_, PyAny>, size: usize, fin: bool, is_part: bool) -> Self {
+        let content = object.cast::<PyString>().map_or(size, text::memory);
+        Entry { object: object.unbind(), size, memory: OVERHEAD + content, fin, is_part }
+    }
 }
 
 /// How much may wait before reading stops, and from where on it goes on.
@@ -33,8 +50,8 @@ impl Marks {
 pub enum Pushed {
     /// It waits.
     Kept,
-    /// It waits, and reading is to stop: so many bytes wait now.
-    Full(usize),
+    /// It waits, and reading is to stop.
+    Full,
     /// Nobody will ever take it.
     Dropped(Entry),
 }
@@ -43,6 +60,8 @@ pub enum Pushed {
 pub struct Inbox {
     entries: VecDeque<Entry>,
     bytes: usize,
+    memory: usize,
+    charge: Charge,
     marks: Marks,
     /// Reading has stopped.
     is_full: bool,
@@ -52,7 +71,20 @@ pub struct Inbox {
 
 impl Inbox {
     pub fn new(marks: Marks) -> Self {
-        Inbox { entries: VecDeque::new(), bytes: 0, marks, is_full: false, is_skipping: false }
+        Inbox {
+            entries: VecDeque::new(),
+            bytes: 0,
+            memory: 0,
+            charge: Charge::default(),
+            marks,
+            is_full: false,
+            is_skipping: false,
+        }
+    }
+
+    /// Bytes of memory that what waits takes.
+    pub fn memory(&self) -> usize {
+        self.memory
     }
 
     pub fn set_marks(&mut self, marks: Marks) {
@@ -87,11 +119,11 @@ impl Inbox {
         if !is_open && self.is_above() {
             return Pushed::Dropped(entry);
         }
-        self.bytes += entry.size;
+        self.count(&entry);
         self.entries.push_back(entry);
         if is_open && !self.is_full && self.is_above() {
             self.is_full = true;
-            return Pushed::Full(self.bytes);
+            return Pushed::Full;
         }
         Pushed::Kept
     }
@@ -100,6 +132,8 @@ impl Inbox {
     pub fn pop(&mut self) -> Option<(Entry, bool)> {
         let entry = self.entries.pop_front()?;
         self.bytes -= entry.size;
+        self.memory -= entry.memory;
+        self.charge.follow(self.memory);
         let is_low = self.entries.len() <= self.marks.low && self.bytes <= self.marks.bytes / 4;
         let resumes = self.is_full && is_low;
         if resumes {
@@ -128,7 +162,7 @@ impl Inbox {
 
     /// Puts back what was taken too early.
     pub fn put_back(&mut self, entry: Entry) {
-        self.bytes += entry.size;
+        self.count(&entry);
         self.entries.push_front(entry);
     }
 
@@ -149,12 +183,19 @@ impl Inbox {
 
     /// Everything that waits.
     pub fn take_all(&mut self) -> VecDeque<Entry> {
-        self.bytes = 0;
+        (self.bytes, self.memory) = (0, 0);
+        self.charge.set(0);
         std::mem::take(&mut self.entries)
     }
 
     pub fn traverse(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.entries.iter().try_for_each(|entry| visit.call(&entry.object))
+    }
+
+    fn count(&mut self, entry: &Entry) {
+        self.bytes += entry.size;
+        self.memory += entry.memory;
+        self.charge.follow(self.memory);
     }
 
     fn is_above(&self) -> bool {

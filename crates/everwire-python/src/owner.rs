@@ -8,6 +8,7 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 /// A forked child must not touch what its parent serves.
 pub fn on_fork() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    everwire_reactor::memory::forked();
 }
 
 /// The thread and process that something belongs to.

@@ -67,6 +67,11 @@ impl Receiving {
 }
 
 impl Connection {
+    /// Memory of the messages that nobody has taken.
+    pub fn waiting(&self, py: Python<'_>) -> usize {
+        self.receiving.hold(py).inbox.memory()
+    }
+
     /// Takes the next thing to receive; `None` if there is nothing yet.
     pub fn take(slf: &Bound<'_, Self>, mode: Mode) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
@@ -159,7 +164,8 @@ impl Connection {
         shard.get().check(slf.py())?;
         {
             let mut receiving = slf.get().receiving.hold(slf.py());
-            receiving.end_waiters = if on { receiving.end_waiters + 1 } else { receiving.end_waiters.saturating_sub(1) };
+            receiving.end_waiters =
+                if on { receiving.end_waiters + 1 } else { receiving.end_waiters.saturating_sub(1) };
         }
         Self::adjust(slf)
     }
@@ -190,7 +196,7 @@ impl Connection {
         };
         match slf.get().place.get() {
             Some((shard, id)) if is_full && only_ends => Shard::resume(shard.bind(py), *id, Pause::Queue),
-            Some((shard, id)) if is_full => Shard::pause(shard.bind(py), *id, Pause::Queue, 0),
+            Some((shard, id)) if is_full => Shard::pause(shard.bind(py), *id, Pause::Queue),
             _ => Ok(()),
         }
     }
@@ -250,8 +256,8 @@ impl Connection {
         let is_awaited = receiving.reader.is_some();
         drop(receiving);
         match (pushed, this.place.get()) {
-            (Pushed::Full(_), _) if only_ends => {}
-            (Pushed::Full(bytes), Some((shard, id))) => Shard::pause(shard.bind(py), *id, Pause::Queue, bytes)?,
+            (Pushed::Full, _) if only_ends => {}
+            (Pushed::Full, Some((shard, id))) => Shard::pause(shard.bind(py), *id, Pause::Queue)?,
             (Pushed::Dropped(entry), _) => drop(entry),
             _ => {}
         }
@@ -272,6 +278,12 @@ impl Connection {
             let Some(object) = Self::take(slf, Mode::Message { decode: None })? else { return Ok(()) };
             callback.call(slf, object)?;
         }
+    }
+
+    /// Drops what waits: the engine closes the connection because memory is short.
+    pub fn drop_waiting(slf: &Bound<'_, Self>) {
+        let waiting = slf.get().receiving.hold(slf.py()).inbox.take_all();
+        drop(waiting);
     }
 
     /// Whoever waits for a message, to be woken: the next `recv()` registers anew.

@@ -118,19 +118,15 @@ impl Shard {
         Self::run_soon(slf)
     }
 
-    /// Stops reading from a connection, in which so many bytes wait.
-    pub fn pause(slf: &Bound<'_, Self>, id: Id, reason: Pause, queued: usize) -> PyResult<()> {
-        slf.get().with(slf.py(), |reactor| {
-            reactor.pause(id, reason);
-            reactor.set_queued(id, queued);
-        })
+    /// Stops reading from a connection.
+    pub fn pause(slf: &Bound<'_, Self>, id: Id, reason: Pause) -> PyResult<()> {
+        slf.get().with(slf.py(), |reactor| reactor.pause(id, reason))
     }
 
     /// Reads from a paused connection again, soon, if no other reason is left.
     pub fn resume(slf: &Bound<'_, Self>, id: Id, reason: Pause) -> PyResult<()> {
         let has_work = slf.get().with(slf.py(), |reactor| {
             reactor.resume(id, reason);
-            reactor.set_queued(id, 0);
             reactor.has_work()
         })?;
         if has_work { Self::run_soon(slf) } else { Ok(()) }

@@ -54,6 +54,11 @@ impl Table {
         Some((listener.endpoint.clone_ref(py), listener.marks))
     }
 
+    /// Memory of a connection's messages that nobody has taken.
+    pub fn waiting(&self, py: Python<'_>, id: Id) -> usize {
+        self.row(id).map_or(0, |row| row.connection.get().waiting(py))
+    }
+
     fn row(&self, id: Id) -> Option<&Row> {
         match self.rows.get(id.index())? {
             Some(row) if row.id == id => Some(row),

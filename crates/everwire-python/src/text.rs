@@ -16,6 +16,16 @@ pub fn decode<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyStrin
     if bytes.len() > 1 && bytes.is_ascii() { ascii(py, bytes) } else { PyString::from_bytes(py, bytes) }
 }
 
+/// Bytes of memory that the characters of a `str` take: one, two or four each, as the widest of them needs.
+pub fn memory(string: &Bound<'_, PyString>) -> usize {
+    let pointer = string.as_ptr();
+    #[allow(unsafe_code)]
+    // SAFETY: the GIL is held, and the object is a `str`, which has both.
+    unsafe {
+        ffi::PyUnicode_KIND(pointer) as usize * ffi::PyUnicode_GET_LENGTH(pointer) as usize
+    }
+}
+
 #[allow(unsafe_code)]
 fn ascii<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
     let length = bytes.len();

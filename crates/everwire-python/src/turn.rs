@@ -77,7 +77,8 @@ fn turn(slf: &Bound<'_, Shard>) -> PyResult<()> {
         let (events, scratch) = match kept {
             Some(kept) => kept,
             None => {
-                let batch = this.with(py, |reactor| reactor.collect(Instant::now, until))?;
+                let waiting = |id| this.table.hold(py).waiting(py, id);
+                let batch = this.with(py, |reactor| reactor.collect(Instant::now, until, &waiting))?;
                 (batch.events.into(), batch.scratch)
             }
         };

@@ -35,6 +35,8 @@ pub enum Event {
     Pong(Id, Box<Control>),
     /// The closing handshake began, or the connection failed: nothing can be sent any more.
     Closing(Id),
+    /// Memory is short, and this connection is closed for it: what waits of it for the application is to be dropped.
+    Shed(Id),
     /// Output fell below the low-water mark after having been above the high one.
     Drained(Id),
     /// The application need not decide about this request any more: its time is over, or nobody is let in now.

@@ -7,6 +7,7 @@ use everwire_wire::Codec;
 use crate::address::Addresses;
 use crate::date::{Date, WallClock};
 use crate::event::Event;
+use crate::memory::Charge;
 use crate::metrics::Metrics;
 use crate::moment::Moment;
 use crate::outbox::Pool;
@@ -26,6 +27,8 @@ pub(crate) struct Workspace {
     pub used: usize,
     /// Bytes of messages of this batch that have their own buffers.
     pub owned: usize,
+    /// What a batch that the driver has holds of them.
+    pub lent: Charge,
     pub events: Vec<Event>,
     pub metrics: Metrics,
     pub pool: Pool,
@@ -34,6 +37,8 @@ pub(crate) struct Workspace {
     pub date: Date,
     /// Since when nobody is read, because memory is short.
     pub short: Option<Moment>,
+    /// When connections were last closed for it.
+    pub shed: Option<Moment>,
     /// Who has something to read, in the order of service.
     pub ready: VecDeque<Id>,
     /// Who has something to write.
@@ -49,6 +54,7 @@ impl Workspace {
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             used: 0,
             owned: 0,
+            lent: Charge::default(),
             events: Vec::new(),
             metrics: Metrics::default(),
             pool: Pool::default(),
@@ -56,6 +62,7 @@ impl Workspace {
             addresses: Addresses::default(),
             date: Date::new(wall),
             short: None,
+            shed: None,
             ready: VecDeque::new(),
             dirty: VecDeque::new(),
             wraps: VecDeque::new(),

@@ -71,8 +71,9 @@ fn a_connection_that_comes_after_hours_of_quiet_has_its_whole_time() {
     simulation.pass(9 * SECOND, |_| {});
     far.say(driver::REQUEST);
     simulation.turn();
-    let answer = far.take(100);
-    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&answer));
+    let answer = String::from_utf8(far.take(400)).expect("text");
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    assert!(answer.contains("\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"), "{answer}");
 }
 
 #[test]
@@ -83,7 +84,9 @@ fn a_handshake_has_its_time_and_no_more() {
         far.say(&[*byte]);
         simulation.pass(SECOND / 5, |_| {});
     }
-    assert!(far.take(100).starts_with(b"HTTP/1.1 408 "));
+    let answer = String::from_utf8(far.take(400)).expect("text");
+    assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nthe opening handshake took longer than open_timeout (10 s)\n"), "{answer}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..http import Request, Response, parse_response
 from .closed import exception_of, is_planned
-from .streaming import MessageStream, is_buffer, send_streaming
+from .streaming import MessageStream, is_buffer, send_in_pieces, send_streaming
 
 __all__ = ["BytesLike", "Connection", "Data", "State"]
 
@@ -177,19 +177,28 @@ class Connection(_core.Connection):
             raise TypeError(f"data must be str, bytes, iterable, or async iterable, not {type(message).__name__}")
 
     async def _send_message(self, message: str | BytesLike, text: bool | None) -> None:
-        # A fragmented message goes first if one is under way; a lock keeps the order of those who wait.
-        if self._sending is not None and self._sending.locked():
-            async with self._sending:
-                await self._wait_for_room()
-                self.send_nowait(message, text=text)
-            return
-        await self._wait_for_room()
-        self.send_nowait(message, text=text)
+        async with self._turn_to_send():
+            await self._wait_for_room()
+            if not self._send_whole(message, text):
+                await send_in_pieces(self, message, text)
 
-    async def _send_part_or_raise(self, part: Any, text: bool, fin: bool) -> None:
-        await self._wait_for_room()
-        if not self._send_part(part, text, fin):
-            raise await self._when_closed()
+    def _turn_to_send(self) -> asyncio.Lock:
+        """A lock that keeps the order of those who wait: a message in parts goes first if one is under way."""
+        if self._sending is None:
+            self._sending = asyncio.Lock()
+        return self._sending
+
+    async def _send_part_or_raise(self, part: str | BytesLike, text: bool, fin: bool) -> None:
+        """Send a part of a message in as many pieces as it takes, each when there is room for it."""
+        start = 0
+        while True:
+            await self._wait_for_room()
+            start = self._send_piece(part, text, fin, start)
+            if start < 0:
+                raise await self._when_closed()
+            self._is_mid_message = start > 0 or not fin
+            if start == 0:
+                return
 
     async def _wait_for_room(self) -> None:
         while self._state == State.OPEN and self._is_full():

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnectionClosed
 
 if TYPE_CHECKING:
-    from .connection import Connection
+    from .connection import BytesLike, Connection
 
-__all__ = ["MessageStream", "is_buffer", "send_streaming"]
+__all__ = ["MessageStream", "is_buffer", "send_in_pieces", "send_streaming"]
+
+_CHECKED = 256 * 1024
+"""Bytes of a text that are looked at at a time."""
 
 
 class MessageStream(AsyncIterator[Any]):
@@ -97,31 +100,64 @@ async def send_streaming(connection: Connection, parts: AsyncIterable[Any], text
         TypeError: the parts are not all text, or all bytes-like; the same.
         UnicodeDecodeError: bytes that are sent as text are not UTF-8 together; the same.
     """
-    if connection._sending is None:
-        connection._sending = asyncio.Lock()
-    async with connection._sending:
-        begun: type[str | bytes] | None = None
-        checker = codecs.getincrementaldecoder("utf-8")()
-        try:
+    async with connection._turn_to_send():
+        with _to_the_end(connection):
+            begun: type[str | bytes] | None = None
+            checker = codecs.getincrementaldecoder("utf-8")()
             async for part in parts:
                 kind = _kind(part, begun)
                 if text and kind is bytes:
                     checker.decode(part)
-                await connection._send_part_or_raise(part, kind is str if text is None else text, fin=False)
+                await connection._send_part_or_raise(_flat(part), kind is str if text is None else text, fin=False)
                 begun = kind
-                connection._is_mid_message = True
             if begun is not None:
                 checker.decode(b"", final=True)
                 # Which part is the last is known only now, and none is held back until then.
                 await connection._send_part_or_raise(begun(), begun is str if text is None else text, fin=True)
-        except BaseException:
-            if begun is not None:
-                # Half a message is with the peer, and the other half will not come: there is no way to take it back. Does
-                # nothing if it is this connection that ended.
-                connection._close(1011, "error in fragmented message")
-            raise
-        finally:
-            connection._is_mid_message = False
+
+
+async def send_in_pieces(connection: Connection, message: str | BytesLike, text: bool | None) -> None:
+    """Send a message that is too large to be queued, from where it lies, for whoever has the turn to send.
+
+    Raises:
+        ConnectionClosed: the connection closed before the end.
+        UnicodeDecodeError: bytes that are to be sent as text are not UTF-8; nothing was queued.
+    """
+    flat = _flat(message)
+    if text and isinstance(flat, memoryview):
+        _check_text(flat)
+    with _to_the_end(connection):
+        await connection._send_part_or_raise(flat, isinstance(flat, str) if text is None else text, fin=True)
+
+
+@contextlib.contextmanager
+def _to_the_end(connection: Connection) -> Iterator[None]:
+    """Close a connection with 1011 if a message on it is left half sent."""
+    try:
+        yield
+    except BaseException:
+        if connection._is_mid_message:
+            # Half a message is with the peer, and the other half will not come: there is no way to take it back. Does nothing if it
+            # is this connection that ended.
+            connection._close(1011, "error in fragmented message")
+        raise
+    finally:
+        connection._is_mid_message = False
+
+
+def _flat(message: str | BytesLike) -> str | bytes | memoryview:
+    """A message as text, or as bytes that lie in a row; copied only if they do not."""
+    if isinstance(message, str | bytes):
+        return message
+    view = memoryview(message)
+    return view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
+
+
+def _check_text(view: memoryview) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(view), _CHECKED):
+        decoder.decode(view[start : start + _CHECKED])
+    decoder.decode(b"", final=True)
 
 
 def _kind(part: Any, begun: type[str | bytes] | None) -> type[str | bytes]:

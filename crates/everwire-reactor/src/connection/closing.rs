@@ -11,6 +11,9 @@ use crate::metrics::Metrics;
 use crate::moment::Moment;
 use crate::workspace::Workspace;
 
+/// Memory of output that is kept for a close frame behind it, when memory is short.
+const LAST_WORDS: usize = 128 * 1024;
+
 /// What is known of the end while it goes on.
 #[derive(Default)]
 pub(crate) struct Closing {
@@ -119,8 +122,18 @@ impl Conn {
         self.linger(now, ws);
     }
 
-    /// Closes on a peer that is too slow, or holds too much while memory is short (1013: come back later). Output that it has not
-    /// begun to receive is dropped.
+    /// Closes because memory is short, with 1013 if the peer can be told soon: behind a frame that is half sent and too large to be
+    /// kept for that, it cannot.
+    pub fn shed_for_memory(&mut self, now: Moment, ws: &mut Workspace) {
+        ws.events.push(Event::Shed(self.id));
+        if self.outbox.as_ref().is_some_and(|outbox| outbox.front_memory() > LAST_WORDS) {
+            self.end(Some(Cause::Limit("short of memory".to_owned())));
+        } else {
+            self.shed(now, ws);
+        }
+    }
+
+    /// Closes on a peer that is too slow (1013: come back later). Output that it has not begun to receive is dropped.
     pub fn shed(&mut self, now: Moment, ws: &mut Workspace) {
         if let Some(outbox) = &mut self.outbox {
             outbox.keep_front();

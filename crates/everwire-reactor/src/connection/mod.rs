@@ -26,7 +26,7 @@ use everwire_wire::Control;
 use everwire_wire::handshake::{Request, Response};
 
 use crate::event::Cause;
-use crate::memory;
+use crate::memory::Member;
 use crate::moment::Moment;
 use crate::outbox::Outbox;
 use crate::settings::Settings;
@@ -44,6 +44,15 @@ const UNCOUNTED: usize = 64 * 1024;
 pub(crate) enum Head {
     Request(Request),
     Response(Response),
+}
+
+impl Head {
+    fn len(&self) -> usize {
+        match self {
+            Head::Request(request) => request.as_bytes().len(),
+            Head::Response(response) => response.as_bytes().len(),
+        }
+    }
 }
 
 pub(crate) struct Conn {
@@ -67,11 +76,9 @@ pub(crate) struct Conn {
     unanswered: Option<Box<Control>>,
     /// Bytes of messages that were handed out although the application takes none, because the peer's end lies behind them.
     ahead: usize,
-    /// Bytes of received messages that wait for the application.
-    queued: usize,
-    /// Our share of the process-wide account.
-    held: usize,
-    /// Bytes of output in it.
+    /// What it holds alone, in the process-wide account.
+    memory: Member,
+    /// Bytes of output when that was counted.
     counted: usize,
     pub flags: Flags,
 }
@@ -151,8 +158,7 @@ impl Conn {
             stash: Vec::new(),
             unanswered: None,
             ahead: 0,
-            queued: 0,
-            held: 0,
+            memory: Member::new(),
             counted: 0,
             flags: Flags { proxy, ..Flags::default() },
         }
@@ -216,32 +222,23 @@ impl Conn {
         }
     }
 
-    /// Takes note of how many bytes of received messages wait for the application.
-    pub fn set_queued(&mut self, bytes: usize) {
-        self.queued = bytes;
-        self.account();
+    /// Memory that closing it would free: its own, and what it shares with nobody, or (`in_part`) its part of what it shares.
+    pub fn burden(&self, in_part: bool) -> usize {
+        self.memory.bytes() + self.outbox.as_ref().map_or(0, |outbox| outbox.shared(in_part))
     }
 
-    /// Bytes that this connection holds.
-    pub fn held(&self) -> usize {
-        self.held
-    }
-
-    /// Brings the process-wide account up to date.
+    /// Brings the process-wide account up to date. What is shared with other connections is charged where it was made.
     pub fn account(&mut self) {
         let phase = match &self.phase {
             Phase::Opening(opening) => opening.held(),
             Phase::Open(wire) => wire.buffered(),
             _ => 0,
         };
-        let tls = self.line.held();
-        let outbox = self.outbox.as_ref().map_or(0, |outbox| outbox.len());
-        self.counted = outbox;
-        let now = phase + tls + outbox + self.stash.capacity() + self.queued;
-        if now != self.held {
-            memory::update(self.held, now);
-            self.held = now;
-        }
+        let head = self.head.as_ref().map_or(0, Head::len);
+        let body = self.closing.as_ref().map_or(0, |closing| closing.body.memory());
+        let outbox = self.outbox.as_ref().map_or(0, |outbox| outbox.held());
+        self.counted = self.output_len();
+        self.memory.set(phase + self.line.held() + head + body + outbox + self.stash.capacity());
     }
 
     /// Ends the connection now; `cause` is kept only if there was none before.
@@ -261,8 +258,6 @@ impl Conn {
         if let (true, Some(address)) = (self.flags.counted, self.client) {
             ws.addresses.release(address);
         }
-        memory::update(self.held, 0);
-        self.held = 0;
     }
 
     pub fn wake_for_output(&mut self, ws: &mut Workspace) {

@@ -11,13 +11,15 @@ use super::closing::Then;
 use super::{Conn, Phase, Wrapping};
 use crate::event::{Cause, Event};
 use crate::moment::Moment;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Shared};
 use crate::poller::Poller;
 use crate::source::Source;
 use crate::workspace::Workspace;
 
 /// Payloads from here on are offered to the socket at once, from where they are, when nothing waits before them.
 const AT_ONCE: usize = 64 * 1024;
+/// Bytes of a message that is sent in pieces, because the output limit has no room for the whole: so much of it is copied at a time.
+const PIECE: usize = 256 * 1024;
 /// Plaintext that is encrypted in one go.
 const CHUNK: usize = 64 * 1024;
 
@@ -56,9 +58,21 @@ impl Conn {
         full
     }
 
-    /// Queues one message, or writes it at once if it is large and nothing is in its way.
+    /// Queues one message for somebody who does not wait.
     pub fn send(&mut self, kind: Kind, payload: &[u8], ws: &mut Workspace) -> Result<(), Refused> {
         self.check_room(payload.len())?;
+        self.queue(kind, payload, ws)
+    }
+
+    /// How many of a payload's `length` bytes may be queued at once by somebody who waits for room before, whatever room there is:
+    /// all, unless they are more than the output limit.
+    pub fn piece(&self, length: usize) -> usize {
+        let output = self.settings.limits.output as usize;
+        if length <= output { length } else { PIECE.min(output) }
+    }
+
+    /// Queues one message, or writes it at once if it is large and nothing is in its way.
+    pub fn queue(&mut self, kind: Kind, payload: &[u8], ws: &mut Workspace) -> Result<(), Refused> {
         let Phase::Open(wire) = &mut self.phase else { return Err(Refused::Wire(SendError::Closing)) };
         if payload.len() >= AT_ONCE
             && let Wrapping::Plain = self.line.wrapping
@@ -92,9 +106,8 @@ impl Conn {
         Ok(())
     }
 
-    /// Queues one part of a message.
+    /// Queues one part of a message, for somebody who waits for room before each.
     pub fn send_fragment(&mut self, kind: Kind, payload: &[u8], fin: bool, ws: &mut Workspace) -> Result<(), Refused> {
-        self.check_room(payload.len())?;
         let Phase::Open(wire) = &mut self.phase else { return Err(Refused::Wire(SendError::Closing)) };
         let outbox = self.outbox.get_or_insert_with(|| ws.pool.take());
         let result = outbox.append(1, |out| wire.send_fragment(kind, payload, fin, &mut ws.codec, out));
@@ -105,8 +118,8 @@ impl Conn {
     }
 
     /// Queues a message that was encoded once for many connections.
-    pub fn send_shared(&mut self, frame: &Arc<[u8]>, ws: &mut Workspace) -> Result<(), Refused> {
-        self.check_room(frame.len())?;
+    pub fn send_shared(&mut self, frame: &Arc<Shared>, ws: &mut Workspace) -> Result<(), Refused> {
+        self.check_room(frame.bytes().len())?;
         match &self.phase {
             Phase::Open(wire) if wire.state() != wire::State::Open => return Err(Refused::Wire(SendError::Closing)),
             Phase::Open(wire) if wire.is_mid_send() => return Err(Refused::Wire(SendError::MidMessage)),

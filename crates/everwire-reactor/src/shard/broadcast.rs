@@ -7,14 +7,15 @@ use everwire_wire::{Kind, frame};
 
 use super::Shard;
 use crate::connection::Refused;
+use crate::outbox::Shared;
 use crate::settings::Overflow;
 use crate::slots::Id;
 
 /// A message in the forms in which connections take it.
 pub struct Frame {
-    plain: Arc<[u8]>,
+    plain: Arc<Shared>,
     /// The compressed form, once somebody asked for it; `None` inside if compressing does not pay.
-    compressed: Option<Option<Arc<[u8]>>>,
+    compressed: Option<Option<Arc<Shared>>>,
     kind: Kind,
     payload: std::ops::Range<usize>,
 }
@@ -33,11 +34,10 @@ pub struct Report {
 impl Frame {
     /// Encodes a message for [`Shard::broadcast`].
     pub fn new(kind: Kind, payload: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(payload.len() + 10);
+        let mut bytes = Vec::with_capacity(payload.len() + frame::Header::MAX);
         frame::encode(kind, payload, &mut bytes);
-        let header = bytes.len() - payload.len();
-        let end = bytes.len();
-        Frame { plain: bytes.into(), compressed: None, kind, payload: header..end }
+        let payload = bytes.len() - payload.len()..bytes.len();
+        Frame { plain: Shared::new(bytes), compressed: None, kind, payload }
     }
 }
 
@@ -50,13 +50,14 @@ impl Shard {
             return;
         };
         let result = match conn.shares_frames() {
-            None => conn.send(frame.kind, &frame.plain[frame.payload.clone()], &mut self.ws),
+            None => conn.send(frame.kind, &frame.plain.bytes()[frame.payload.clone()], &mut self.ws),
             Some(false) => conn.send_shared(&frame.plain, &mut self.ws),
             Some(true) => {
                 let compressed = frame.compressed.get_or_insert_with(|| {
                     let mut bytes = Vec::new();
-                    let payload = &frame.plain[frame.payload.clone()];
-                    frame::encode_compressed(frame.kind, payload, &mut self.ws.codec, &mut bytes).then(|| bytes.into())
+                    let payload = &frame.plain.bytes()[frame.payload.clone()];
+                    let pays = frame::encode_compressed(frame.kind, payload, &mut self.ws.codec, &mut bytes);
+                    pays.then(|| Shared::new(bytes))
                 });
                 let bytes = compressed.as_ref().unwrap_or(&frame.plain);
                 conn.send_shared(bytes, &mut self.ws)

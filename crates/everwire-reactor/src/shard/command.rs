@@ -144,7 +144,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Queues a message. It leaves at the next flush.
+    /// Queues a message of somebody who does not wait. It leaves at the next flush.
     pub fn send(&mut self, id: Id, kind: Kind, payload: &[u8]) -> Result<(), Refused> {
         match self.conns.get_mut(id) {
             Some(conn) => conn.send(kind, payload, &mut self.ws),
@@ -152,7 +152,21 @@ impl Shard {
         }
     }
 
-    /// Queues one part of a message.
+    /// Queues a message of somebody who has waited until output was below the high-water mark: no other limit holds then but
+    /// [`Shard::piece`].
+    pub fn send_waited(&mut self, id: Id, kind: Kind, payload: &[u8]) -> Result<(), Refused> {
+        match self.conns.get_mut(id) {
+            Some(conn) => conn.queue(kind, payload, &mut self.ws),
+            None => Err(Refused::Wire(SendError::Closing)),
+        }
+    }
+
+    /// How many of a payload's `length` bytes somebody who waits may queue at once; the rest of it goes in further parts.
+    pub fn piece(&self, id: Id, length: usize) -> usize {
+        self.conns.get(id).map_or(length, |conn| conn.piece(length))
+    }
+
+    /// Queues one part of a message of somebody who waits, before each, until output is below the high-water mark.
     pub fn send_fragment(&mut self, id: Id, kind: Kind, payload: &[u8], fin: bool) -> Result<(), Refused> {
         match self.conns.get_mut(id) {
             Some(conn) => conn.send_fragment(kind, payload, fin, &mut self.ws),
@@ -221,13 +235,6 @@ impl Shard {
         self.make_ready(id);
     }
 
-    /// Says how many bytes of received messages wait for the application.
-    pub fn set_queued(&mut self, id: Id, bytes: usize) {
-        if let Some(conn) = self.conns.get_mut(id) {
-            conn.set_queued(bytes);
-        }
-    }
-
     /// Hands messages out in parts as they come, or whole again.
     pub fn set_streaming(&mut self, id: Id, on: bool, now: Instant) {
         let now = self.moment(now);
@@ -247,6 +254,7 @@ impl Shard {
             && !matches!(conn.phase, Phase::Asking)
         {
             conn.head = None;
+            conn.account();
         }
     }
 

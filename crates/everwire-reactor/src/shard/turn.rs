@@ -62,10 +62,11 @@ impl Shard {
         }
     }
 
-    /// Reads from those who are ready, in turn, until the batch is full, the clock has passed `until` or nobody is left.
-    pub fn collect(&mut self, clock: impl Fn() -> Instant, until: Instant) -> Batch {
+    /// Reads from those who are ready, in turn, until the batch is full, the clock has passed `until` or nobody is left. `waiting`
+    /// says how much memory the messages of a connection take that the application has not taken; it is asked when memory is short.
+    pub fn collect(&mut self, clock: impl Fn() -> Instant, until: Instant, waiting: &dyn Fn(Id) -> usize) -> Batch {
         let mut now = clock();
-        let room = self.relieve(self.moment(now));
+        let room = self.relieve(waiting, self.moment(now));
         while self.ws.events.len() < BATCH && self.ws.has_room() && memory::held() as u64 <= room {
             // Both each time: a flood of those who are here does not lock out those who come.
             let served = self.serve_next(self.moment(now));
@@ -77,6 +78,7 @@ impl Shard {
                 break;
             }
         }
+        self.ws.lent.set(self.ws.owned);
         Batch { events: std::mem::take(&mut self.ws.events), scratch: std::mem::take(&mut self.ws.scratch) }
     }
 
@@ -89,6 +91,7 @@ impl Shard {
         self.ws.scratch = if scratch.len() == SCRATCH { scratch } else { vec![0; SCRATCH].into_boxed_slice() };
         self.ws.used = 0;
         self.ws.owned = 0;
+        self.ws.lent.set(0);
     }
 
     /// Takes back the payload of a large message that was copied: later messages use its memory.
@@ -267,7 +270,7 @@ impl Shard {
     }
 
     /// Acts on the process-wide memory account; how many bytes may be held for reading to go on.
-    fn relieve(&mut self, now: Moment) -> u64 {
+    fn relieve(&mut self, waiting: &dyn Fn(Id) -> usize, now: Moment) -> u64 {
         let Some(limit) = self.memory_limit() else { return u64::MAX };
         let room = limit / 10 * 9;
         let held = memory::held() as u64;
@@ -280,9 +283,14 @@ impl Shard {
         // Those who hold the most, and may never say the rest, do not keep the others waiting for long. When they are a crowd,
         // whatever is freed is taken at once by the next of them: only real room ends that.
         let is_stuck = now >= since + PATIENCE;
-        if is_stuck || pressure == Pressure::Shed {
-            self.ws.short = Some(now);
-            self.shed(held - if is_stuck { limit / 2 } else { room }, now);
+        let is_due = self.ws.shed.is_none_or(|last| now >= last + SHORT);
+        if is_stuck || (pressure == Pressure::Shed && is_due) {
+            self.ws.shed = Some(now);
+            let excess = held - if is_stuck { limit / 2 } else { room };
+            let freed = self.shed(excess, memory::fair_part(limit), is_stuck, waiting, now);
+            if is_stuck || freed > 0 {
+                self.ws.short = Some(now);
+            }
         }
         self.retry_at(now + SHORT);
         0
@@ -294,21 +302,27 @@ impl Shard {
         listeners.chain(ready).min()
     }
 
-    /// Closes the connections that hold the most, until `excess` bytes will be free.
-    fn shed(&mut self, excess: u64, now: Moment) {
-        let mut holders: Vec<(usize, Id)> = self.conns.iter().map(|(id, conn)| (conn.held(), id)).collect();
-        holders.sort_unstable_by_key(|(held, _)| std::cmp::Reverse(*held));
+    /// Closes the connections that hold the most, and more than `fair`, until `excess` bytes are free; how many are. A message
+    /// that many have still to send is nobody's burden at first: most take it soon, and closing one of them frees nothing. Only
+    /// when nothing else helped (`in_part`) each of them has its part of it.
+    fn shed(&mut self, excess: u64, fair: u64, in_part: bool, waiting: &dyn Fn(Id) -> usize, now: Moment) -> u64 {
+        let burdens = self.conns.iter().map(|(id, conn)| ((conn.burden(in_part) + waiting(id)) as u64, id));
+        let mut holders: Vec<(u64, Id)> = burdens.filter(|(burden, _)| *burden > fair).collect();
+        holders.sort_unstable_by_key(|(burden, _)| std::cmp::Reverse(*burden));
         let mut freed = 0;
-        for (held, id) in holders {
-            if freed >= excess || held == 0 {
+        for (_, id) in holders {
+            if freed >= excess {
                 break;
             }
-            freed += held as u64;
-            if let Some(conn) = self.conns.get_mut(id) {
-                conn.shed(now, &mut self.ws);
-            }
+            let Some(conn) = self.conns.get_mut(id) else { continue };
+            let before = memory::held();
+            conn.shed_for_memory(now, &mut self.ws);
             self.collect_over(id);
+            freed += before.saturating_sub(memory::held()) as u64;
+            // What waits for the application goes when the driver hears of it.
+            freed += waiting(id) as u64;
         }
+        freed
     }
 
     fn retry_at(&mut self, at: Moment) {

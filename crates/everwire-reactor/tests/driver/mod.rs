@@ -3,12 +3,14 @@
 
 pub mod simulation;
 
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use everwire_reactor::limits::{Deadlines, Limits};
+use everwire_reactor::memory::Charge;
 use everwire_reactor::{Event, Id, Origins, Overflow, Payload, Settings, Shard, Socket, Tls};
 use everwire_wire::handshake::forwarded;
 use everwire_wire::{Kind, Role};
@@ -21,6 +23,8 @@ pub struct Driver {
     pub address: std::net::SocketAddr,
     /// What happened and was not asked for yet.
     pub seen: Vec<Seen>,
+    /// What messages that the application has not taken hold, by connection.
+    pub waiting: HashMap<u64, Charge>,
 }
 
 /// An event with its payload copied out.
@@ -69,14 +73,16 @@ impl Driver {
         let mut shard = Shard::new(Instant::now(), since_1970).expect("a poller");
         let socket = Socket::adopt(listener.into()).expect("a socket");
         shard.listen(socket, Arc::new(settings)).expect("listening");
-        Driver { shard, address, seen: Vec::new() }
+        Driver { shard, address, seen: Vec::new(), waiting: HashMap::new() }
     }
 
     /// One turn, as an event loop would run it.
     pub fn turn(&mut self) {
         let now = Instant::now();
         self.shard.wait().expect("the poller works");
-        let batch = self.shard.collect(Instant::now, now + Duration::from_millis(1));
+        let waiting = &self.waiting;
+        let waiting = |id: Id| waiting.get(&id.to_bits()).map_or(0, Charge::bytes);
+        let batch = self.shard.collect(Instant::now, now + Duration::from_millis(1), &waiting);
         for event in &batch.events {
             self.seen.push(match event {
                 Event::Opened(id) => Seen::Opened(*id),
@@ -96,6 +102,7 @@ impl Driver {
         for event in batch.events.drain(..) {
             match event {
                 Event::Closed(id, ending) => self.seen.push(Seen::Closed(id, *ending)),
+                Event::Shed(id) => drop(self.waiting.remove(&id.to_bits())),
                 Event::Failed(_, failure) => self.seen.push(Seen::Failed(*failure)),
                 _ => {}
             }
@@ -196,6 +203,15 @@ impl Peer {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
                 Err(_) => return false,
             }
+        }
+    }
+
+    /// Reads, and forgets, at most so many bytes.
+    pub fn read_some(&mut self, most: usize) {
+        match self.stream.read(&mut vec![0; most]) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => panic!("cannot read: {error}"),
         }
     }
 

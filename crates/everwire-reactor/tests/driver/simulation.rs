@@ -173,7 +173,7 @@ impl Simulation {
         }
         let now = self.now;
         loop {
-            let mut batch = self.shard.collect(|| now, now + Duration::from_secs(1));
+            let mut batch = self.shard.collect(|| now, now + Duration::from_secs(1), &|_| 0);
             for event in batch.events.drain(..) {
                 match event {
                     Event::Message(id, kind, Payload::Scratch(range)) => {

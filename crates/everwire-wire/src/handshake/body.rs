@@ -62,6 +62,11 @@ impl BodyReader {
         &self.bytes
     }
 
+    /// Memory that it holds.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// What came.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
