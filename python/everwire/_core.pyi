@@ -323,6 +323,9 @@ class Shard:
     def _on_timer(self) -> None:
         """Run a turn because a deadline has come."""
 
+    def _on_probe(self) -> None:
+        """Run a turn if one lasts, from within which the loop is run."""
+
 @final
 class Settings:
     """What a listener or connection is made with; never changed."""

@@ -23,7 +23,10 @@ import everwire
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    return LOOPS
+    loops: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = getattr(
+        item.getparent(pytest.Module).obj, "LOOPS", LOOPS
+    )
+    return loops
 
 
 @dataclasses.dataclass(frozen=True)

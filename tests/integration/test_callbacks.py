@@ -179,3 +179,56 @@ async def test_binary_that_is_not_utf_8_cannot_be_had_as_text_and_is_gone(line):
         with pytest.raises(UnicodeDecodeError):
             await server.recv(decode=True)
         assert await server.recv(decode=True) == "next"
+
+
+async def test_waiting_messages_leave_other_work_its_turn_and_come_in_order(wire):
+    count = 3000
+    received, gaps, ticks = [], [], 0
+    loop = asyncio.get_running_loop()
+
+    def tick():
+        nonlocal ticks, last
+        ticks, now = ticks + 1, loop.time()
+        gaps.append(now - last)
+        last = now
+        if len(received) <= count:
+            loop.call_soon(tick)
+
+    def slowly(connection, message):
+        received.append(message)
+        until = loop.time() + 0.0001
+        while loop.time() < until:
+            pass
+
+    async with wire.pair(serve={"limits": everwire.Limits(queue_messages=2 * count)}) as (client, server):
+        for number in range(count):
+            await client.send(str(number))
+        await all_of_it_has_arrived(client)
+        last = loop.time()
+        loop.call_soon(tick)
+        server.on_message = slowly
+        await client.send(str(count))
+        async with asyncio.timeout(30_000 * MS):
+            while len(received) <= count:
+                await asyncio.sleep(0)
+        assert received == [str(number) for number in range(count + 1)]
+        # 300 ms of callbacks in turns of about a millisecond.
+        assert ticks > 100
+        assert max(gaps) < 100 * MS
+
+
+async def test_messages_that_waited_for_many_callbacks_are_handed_out_in_turn(line):
+    count = 200
+    order = []
+    async with line.pair(serve={"limits": everwire.Limits(queue_messages=1000)}) as (one, at_one):
+        async with line.pair(serve={"limits": everwire.Limits(queue_messages=1000)}) as (two, at_two):
+            for number in range(count):
+                one.send_nowait(str(number))
+                two.send_nowait(str(number))
+            await all_of_it_has_arrived(one)
+            await all_of_it_has_arrived(two)
+            for connection in (at_one, at_two):
+                connection.on_message = lambda connection, message: order.append(connection)
+            while len(order) < 2 * count:
+                await asyncio.sleep(0)
+    assert order[: count // 2].count(at_two) == count // 4

@@ -142,7 +142,7 @@ class TestHandlers:
         assert "30 connection handlers" in warning
         assert "20 more" in warning
 
-    @pytest.mark.parametrize("timeout", [-1, "soon", float("nan")])
+    @pytest.mark.parametrize("timeout", [-1, "soon", float("nan"), float("inf")])
     async def test_a_bound_that_is_none_is_a_mistake(self, line, timeout):
         async with line.serve(Sleeper()) as server:
             with pytest.raises(everwire.UsageError, match="handler_timeout"):

@@ -8,9 +8,10 @@ import weakref
 
 import pytest
 from peer.loops import LOOPS
-from peer.timing import MS
+from peer.timing import MS, eventually
 
 import everwire
+from everwire import _core
 
 
 async def echo(connection):
@@ -119,6 +120,53 @@ async def test_a_coroutine_on_the_loop_of_another_thread_is_a_mistake(line, call
         assert isinstance(error, everwire.UsageError)
         await client.send("goes on")
         assert await server.recv() == "goes on"
+
+
+TAKING = {
+    "recv": lambda connection: connection.recv().send(None),
+    "recv as bytes": lambda connection: connection.recv(decode=False).send(None),
+    "iteration": lambda connection: anext(connection).send(None),
+    "the same iteration": lambda connection: anext(aiter(connection)).send(None),
+    "a part": lambda connection: connection._recv_part().send(None),
+    "skipping parts": lambda connection: connection._skip_parts(),
+    "on_message": lambda connection: setattr(connection, "on_message", print),
+    "pause": lambda connection: connection.pause(),
+    "resume": lambda connection: connection.resume(),
+}
+
+
+@pytest.mark.parametrize("waiting", [1, 16])
+@pytest.mark.parametrize("call", TAKING.values(), ids=TAKING)
+async def test_what_waits_is_not_lost_to_another_thread(wire, call, waiting):
+    # With 16 reading has stopped, and the one that takes has it go on.
+    async with wire.pair() as (client, server):
+        received = server.server._shard.metrics()["received"]
+        for number in range(waiting):
+            await client.send(str(number))
+        await eventually(lambda: server.server._shard.metrics()["received"] == received + waiting)
+        for _ in range(20):
+            assert isinstance(in_a_thread(lambda: call(server)), everwire.UsageError)
+        assert server.on_message is None
+        await client.send("next")
+        assert [await server.recv() for _ in range(waiting + 1)] == [*map(str, range(waiting)), "next"]
+
+
+async def test_a_receiver_that_another_thread_drives_gets_its_message_here(line):
+    async with line.pair() as (client, server):
+        receiving = server.recv()
+        assert receiving.send(None) is not None
+        await client.send("message")
+        await (await client.ping())
+        assert isinstance(in_a_thread(lambda: receiving.send(None)), everwire.UsageError)
+        assert await server.recv() == "message"
+
+
+async def test_heads_are_not_lost_to_another_thread(line):
+    async with line.pair() as (client, server):
+        assert isinstance(in_a_thread(lambda: _core.drop_request(client)), everwire.UsageError)
+        assert _core.request_head(client).startswith(b"GET / HTTP/1.1")
+        assert client.request is not None
+        assert server.request is not None
 
 
 async def test_a_server_is_closed_by_its_own_thread(line):

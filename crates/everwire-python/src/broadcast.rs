@@ -60,9 +60,8 @@ pub fn broadcast<'py>(
         } else {
             held.flush(now);
         }
-        drop(held);
-        Shard::run_soon(shard)?;
     }
+    Shard::run_soon(shard)?;
     let missed: Vec<Py<Connection>> = {
         let table = this.table.hold(py);
         missed.iter().filter_map(|id| table.connection(py, *id)).collect()

@@ -6,11 +6,13 @@ use everwire_reactor as reactor;
 use everwire_reactor::ClientTls;
 use everwire_wire::handshake;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::connection::Connection;
 use crate::descriptor;
 use crate::driver;
 use crate::errors;
+use crate::raised::both;
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::tls::ClientTLS;
@@ -60,8 +62,9 @@ pub fn connect(
     tls: Option<Tls<'_, '_>>,
 ) -> PyResult<()> {
     let (this, py) = (shard.get(), shard.py());
-    this.check(py)?;
+    // Taken over first: it is closed, whatever goes wrong.
     let socket = descriptor::adopt(fd)?;
+    Connection::check_new(connection)?;
     let (tls, driver) = match tls {
         None => (ClientTls::None, None),
         Some(Tls::Core(tls, name)) => {
@@ -90,9 +93,9 @@ pub fn connect(
     }
     Shard::enter(shard, connection, id, settings, endpoint)?;
     if begins {
-        driver::unwrap(shard, id, b"")?;
+        let begun = driver::unwrap(shard, id, PyBytes::new(py, b""));
         this.with(py, |reactor| reactor.flush_one(id, Instant::now()))?;
-        Shard::settle(shard)?;
+        return both(py, begun, Shard::settle(shard));
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ use crate::finished::Finished;
 use crate::guarded::Guarded;
 use crate::inbox::Marks;
 use crate::message;
+use crate::raised::both;
 use crate::receive::{Iteration, Receive};
 use crate::receiving::{Callback, Receiving};
 use crate::shard::Shard;
@@ -50,13 +51,19 @@ struct Past {
 }
 
 impl Connection {
+    /// Whether it can be connected: that is done once.
+    pub fn check_new(slf: &Bound<'_, Self>) -> PyResult<()> {
+        match slf.get().place.get() {
+            None => Ok(()),
+            Some(_) => Err(errors::usage(slf.py(), "the connection was connected before: make a new one")),
+        }
+    }
+
     /// Ties the object to a connection of the reactor, once.
     pub fn attach(slf: &Bound<'_, Self>, shard: Py<Shard>, id: Id, marks: Marks) -> PyResult<()> {
-        let this = slf.get();
-        if this.place.set((shard, id)).is_err() {
-            return Err(errors::usage(slf.py(), "the connection was connected before: make a new one"));
-        }
-        this.receiving.hold(slf.py()).inbox.set_marks(marks);
+        Self::check_new(slf)?;
+        slf.get().receiving.hold(slf.py()).inbox.set_marks(marks);
+        slf.get().place.get_or_init(|| (shard, id));
         Ok(())
     }
 
@@ -89,6 +96,15 @@ impl Connection {
     pub fn request<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
         let request = self.past.hold(py).request.clone();
         request.map(|request| PyBytes::new(py, &request))
+    }
+
+    /// Whether the caller may do anything with it: asked before anything is taken.
+    #[inline]
+    pub fn check(slf: &Bound<'_, Self>) -> PyResult<()> {
+        match slf.get().place.get() {
+            Some((shard, _)) => shard.get().check(slf.py()),
+            None => Ok(()),
+        }
     }
 
     /// Where it is in the reactor.
@@ -218,6 +234,7 @@ impl Connection {
     /// Drops what is still to come of a message that was read in parts.
     fn _skip_parts(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        Self::check(slf)?;
         let (given_up, resumes) = {
             let mut receiving = slf.get().receiving.hold(py);
             receiving.streaming = Streaming::No;
@@ -332,6 +349,7 @@ impl Connection {
     #[setter]
     fn set_on_message(slf: &Bound<'_, Self>, callback: Option<Py<PyAny>>) -> PyResult<()> {
         let py = slf.py();
+        Self::check(slf)?;
         if callback.is_some() && slf.get().receiving.hold(py).is_awaited(py) {
             return Err(errors::usage(py, "a task receives: cancel it before you set on_message"));
         }
@@ -358,6 +376,7 @@ impl Connection {
     /// Stops reading (callback style): TCP slows the peer down.
     fn pause(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (shard, id) = Self::connected(slf)?;
+        shard.get().check(slf.py())?;
         slf.get().receiving.hold(slf.py()).is_paused = true;
         Shard::pause(shard.bind(slf.py()), id, Pause::Application)
     }
@@ -365,15 +384,14 @@ impl Connection {
     /// Reads again after `pause()`; messages that came before are handed out first.
     fn resume(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (shard, id) = Self::connected(slf)?;
+        shard.get().check(slf.py())?;
         let waiting = {
             let mut receiving = slf.get().receiving.hold(slf.py());
             receiving.is_paused = false;
             !receiving.inbox.is_empty()
         };
-        if waiting {
-            Self::deliver_soon(slf)?;
-        }
-        Shard::resume(shard.bind(slf.py()), id, Pause::Application)
+        let delivered = if waiting { Self::deliver_soon(slf) } else { Ok(()) };
+        both(slf.py(), delivered, Shard::resume(shard.bind(slf.py()), id, Pause::Application))
     }
 
     #[getter(_state)]
@@ -479,7 +497,7 @@ impl Connection {
         Self::after_send(slf, shard, id, false, false).map(|()| true)
     }
 
-    fn deliver_soon(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub fn deliver_soon(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (shard, _) = Self::connected(slf)?;
         Shard::deliver_soon(shard.bind(slf.py()), slf.clone().unbind())
     }

@@ -1,88 +1,113 @@
 //! Events of the reactor, and the call into Python that each becomes.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
-use everwire_reactor::{Batch, Decision, Event, Id, Payload};
-use everwire_wire::Kind;
-use everwire_wire::handshake::Refusal;
-use pyo3::exceptions::PyException;
+use everwire_reactor::{Event, Id, Payload};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyBytes;
 
 use crate::connection::{Connection, State};
 use crate::driver;
 use crate::ending;
+use crate::flag::While;
 use crate::inbox::{Entry, Marks};
 use crate::message;
+use crate::raised::{both, contain, give_up, tell};
 use crate::shard::Shard;
+use crate::turn::{LOOK, Leftover};
 
-/// Events between two looks at the clock.
-const LOOK: usize = 4;
+/// Applies events in order until the time is up; the rest is kept.
+pub fn dispatch(slf: &Bound<'_, Shard>, until: Instant) -> PyResult<()> {
+    let (this, py) = (slf.get(), slf.py());
+    let applied = {
+        let _dispatching = While::is(&this.is_dispatching, true);
+        apply_until(slf, until)
+    };
+    let used = this.leftover.hold(py).take_used();
+    let recycled = match used {
+        Some(batch) => this.with(py, |reactor| reactor.recycle(batch)),
+        None => Ok(()),
+    };
+    both(py, applied, recycled)
+}
 
-/// Applies events in order until the time is up; keeps the rest.
-pub fn dispatch(
-    slf: &Bound<'_, Shard>,
-    mut events: VecDeque<Event>,
-    scratch: Box<[u8]>,
-    until: Instant,
-) -> PyResult<()> {
-    let py = slf.py();
-    let this = slf.get();
-    let mut result = Ok(());
+fn apply_until(slf: &Bound<'_, Shard>, until: Instant) -> PyResult<()> {
+    let (this, py) = (slf.get(), slf.py());
+    // The connection of the message before: often they come in a row.
+    let mut current: Option<(Id, Py<Connection>)> = None;
     let mut count = 0;
-    let mut current = None;
-    while let Some(event) = events.pop_front() {
-        let id = id_of(&event);
-        if let Err(error) = apply(slf, event, &scratch, &mut current) {
-            if !error.is_instance_of::<PyException>(py) {
-                result = Err(error);
-                break;
+    loop {
+        let next = this.leftover.hold(py).next(py);
+        match next {
+            None => return Ok(()),
+            Some(Next::Data(id, entry, spent)) => {
+                if let Some(spent) = spent {
+                    this.with(py, |reactor| reactor.give_back(spent))?;
+                }
+                if current.as_ref().is_none_or(|(known, _)| *known != id) {
+                    current = connection_of(slf, id).map(|connection| (id, connection));
+                }
+                if let Some((_, connection)) = &current {
+                    contain(slf, id, entry.and_then(|entry| Connection::push(connection.bind(py), slf, entry)))?;
+                }
             }
-            report(slf, id, &error)?;
+            Some(Next::Ciphertext(id, ciphertext)) => driver::unwrap(slf, id, ciphertext.into_bound(py))?,
+            Some(Next::Other(event)) => apply(slf, event)?,
         }
         count += 1;
         if count % LOOK == 0 && Instant::now() >= until {
-            break;
+            return Ok(());
         }
     }
-    if events.is_empty() {
-        let batch = Batch { events: events.into(), scratch };
-        this.with(py, |reactor| reactor.recycle(batch))?;
-    } else {
-        this.leftover.hold(py).batch = Some((events, scratch));
-    }
-    result
 }
 
-/// Applies one event. `current` is the connection of the message before: often they come in a row.
-fn apply(
-    slf: &Bound<'_, Shard>,
-    event: Event,
-    scratch: &[u8],
-    current: &mut Option<(Id, Py<Connection>)>,
-) -> PyResult<()> {
-    let py = slf.py();
-    if let Event::Message(id, ..) | Event::Fragment(id, ..) = &event
-        && current.as_ref().is_none_or(|(known, _)| known != id)
-    {
-        *current = connection_of(slf, *id).map(|connection| (*id, connection));
+/// What is next to be applied.
+enum Next {
+    /// All of a message, or a part, as a Python object; and the memory that it came in, if that is to be used again.
+    Data(Id, PyResult<Entry>, Option<Vec<u8>>),
+    Ciphertext(Id, Py<PyBytes>),
+    Other(Event),
+}
+
+impl Leftover {
+    /// Takes the next event. Making an object of its payload runs no code of Python's: strings and bytes are nothing that the garbage
+    /// collector looks at.
+    fn next(&mut self, py: Python<'_>) -> Option<Next> {
+        let (id, kind, payload, fin, is_part) = match self.events.pop_front()? {
+            Event::Message(id, kind, payload) => (id, kind, payload, true, false),
+            Event::Fragment(id, kind, payload, fin) => (id, kind, payload, fin, true),
+            Event::Ciphertext(id, payload) => {
+                return Some(Next::Ciphertext(id, PyBytes::new(py, self.bytes_of(&payload)).unbind()));
+            }
+            other => return Some(Next::Other(other)),
+        };
+        let bytes = self.bytes_of(&payload);
+        let size = bytes.len();
+        let entry = message::incoming(py, kind, bytes).map(|object| Entry::new(object, size, fin, is_part));
+        let spent = match payload {
+            Payload::Owned(bytes) => Some(bytes),
+            Payload::Scratch(_) => None,
+        };
+        Some(Next::Data(id, entry, spent))
     }
+
+    fn bytes_of<'a>(&'a self, payload: &'a Payload) -> &'a [u8] {
+        match (payload, &self.scratch) {
+            (Payload::Scratch(range), Some(scratch)) => &scratch[range.clone()],
+            (Payload::Scratch(_), None) => &[],
+            (Payload::Owned(bytes), _) => bytes,
+        }
+    }
+}
+
+/// Applies an event that brings no message.
+fn apply(slf: &Bound<'_, Shard>, event: Event) -> PyResult<()> {
+    let py = slf.py();
     match event {
-        Event::Message(_, kind, payload) => receive(slf, current, kind, payload, scratch, true, false),
-        Event::Fragment(_, kind, payload, fin) => receive(slf, current, kind, payload, scratch, fin, true),
-        Event::Opened(id) => {
-            let Some((connection, endpoint)) = introduce(slf, id)? else { return Ok(()) };
-            connection.get().advance(State::Open);
-            endpoint.bind(py).call_method1(intern!(py, "opened"), (connection,))?;
-            Ok(())
-        }
-        Event::Request(id) => {
-            let Some((connection, endpoint)) = introduce(slf, id)? else { return Ok(()) };
-            endpoint.bind(py).call_method1(intern!(py, "request"), (connection,))?;
-            Ok(())
-        }
+        Event::Message(..) | Event::Fragment(..) | Event::Ciphertext(..) => Ok(()),
+        Event::Opened(id) => begin(slf, id, "opened"),
+        Event::Request(id) => begin(slf, id, "request"),
         Event::Failed(id, failure) => ending::fail(slf, id, *failure),
         Event::Closing(id) => {
             if let Some(connection) = connection_of(slf, id) {
@@ -96,19 +121,14 @@ fn apply(
             }
             Ok(())
         }
-        Event::Drained(id) => tell(slf, id, |connection| connection.call_method0(intern!(py, "_on_drained"))),
-        Event::Withdrawn(id) => {
-            let known = {
-                let table = slf.get().table.hold(py);
-                table.connection(py, id).zip(table.endpoint(py, id))
-            };
-            match known {
-                Some((connection, endpoint)) => {
-                    endpoint.bind(py).call_method1(intern!(py, "withdrawn"), (connection,)).map(drop)
-                }
-                None => Ok(()),
+        Event::Drained(id) => call(slf, id, |connection| connection.call_method0(intern!(py, "_on_drained"))),
+        Event::Withdrawn(id) => match known(slf, id) {
+            Some((connection, endpoint)) => {
+                let told = endpoint.bind(py).call_method1(intern!(py, "withdrawn"), (connection,));
+                contain(slf, id, told.map(drop))
             }
-        }
+            None => Ok(()),
+        },
         Event::Idle(id) => {
             // Who is slow to take what came has no reason to complain of silence.
             match connection_of(slf, id) {
@@ -116,45 +136,37 @@ fn apply(
                 _ => slf.get().with(py, |reactor| reactor.close_idle(id, Instant::now())),
             }
         }
-        Event::Ciphertext(id, Payload::Scratch(range)) => driver::unwrap(slf, id, &scratch[range]),
-        Event::Ciphertext(id, Payload::Owned(bytes)) => driver::unwrap(slf, id, &bytes),
         Event::Pong(id, data) => {
-            tell(slf, id, |connection| connection.call_method1(intern!(py, "_on_pong"), (PyBytes::new(py, &data),)))
+            call(slf, id, |connection| connection.call_method1(intern!(py, "_on_pong"), (PyBytes::new(py, &data),)))
         }
         Event::Closed(id, ending) => ending::close(slf, id, *ending),
-        Event::Starved(listener, error) => {
-            if let Some((endpoint, _)) = listener_of(slf, listener) {
-                endpoint.bind(py).call_method1(intern!(py, "starved"), (error.to_string(),))?;
+        Event::Starved(listener, error) => match listener_of(slf, listener) {
+            Some((endpoint, _)) => {
+                let told = endpoint.bind(py).call_method1(intern!(py, "starved"), (error.to_string(),));
+                tell(slf, None, told.map(drop))
             }
-            Ok(())
-        }
+            None => Ok(()),
+        },
     }
 }
 
-fn receive(
-    slf: &Bound<'_, Shard>,
-    connection: &Option<(Id, Py<Connection>)>,
-    kind: Kind,
-    payload: Payload,
-    scratch: &[u8],
-    fin: bool,
-    part: bool,
-) -> PyResult<()> {
+/// Tells an endpoint of a connection that it has to look after from now on. If it does not, nobody else will.
+fn begin(slf: &Bound<'_, Shard>, id: Id, what: &str) -> PyResult<()> {
     let py = slf.py();
-    let Some((_, connection)) = connection else { return Ok(()) };
-    let bytes = match &payload {
-        Payload::Scratch(range) => &scratch[range.clone()],
-        Payload::Owned(bytes) => bytes,
-    };
-    let object = message::incoming(py, kind, bytes)?;
-    let size = bytes.len();
-    if let Payload::Owned(bytes) = payload {
-        slf.get().with(py, |reactor| reactor.give_back(bytes))?;
+    let told = introduce(slf, id).and_then(|introduced| {
+        let Some((connection, endpoint)) = introduced else { return Ok(()) };
+        if what == "opened" {
+            connection.get().advance(State::Open);
+        }
+        endpoint.bind(py).call_method1(what, (connection,)).map(drop)
+    });
+    match contain(slf, id, told) {
+        Err(error) => {
+            let ended = give_up(slf, id).map(drop);
+            both(py, Err(error), ended)
+        }
+        ok => ok,
     }
-    if Connection::push(connection.bind(py), Entry::new(object, size, fin, part))? {
-        wake_later(slf, connection);
-    }
-    Ok(())
 }
 
 /// Has whoever waits for a message of this connection woken when the batch is placed.
@@ -165,16 +177,12 @@ pub fn wake_later(slf: &Bound<'_, Shard>, connection: &Py<Connection>) {
     }
 }
 
-/// The Python object of a connection; a server's is made when it is first needed.
+/// The Python object of a connection, and who is told about it; a server's is made when it is first needed.
 fn introduce(slf: &Bound<'_, Shard>, id: Id) -> PyResult<Option<(Py<Connection>, Py<PyAny>)>> {
     let py = slf.py();
     let this = slf.get();
-    let known = {
-        let table = this.table.hold(py);
-        table.connection(py, id).zip(table.endpoint(py, id))
-    };
-    if known.is_some() {
-        return Ok(known);
+    if let Some(known) = known(slf, id) {
+        return Ok(Some(known));
     }
     let Some(listener) = this.with(py, |reactor| reactor.listener(id))? else { return Ok(None) };
     let Some((endpoint, marks)) = listener_of(slf, listener) else {
@@ -188,73 +196,30 @@ fn introduce(slf: &Bound<'_, Shard>, id: Id) -> PyResult<Option<(Py<Connection>,
     Ok(Some((connection, endpoint)))
 }
 
-fn tell<'py>(
+fn call<'py>(
     slf: &Bound<'py, Shard>,
     id: Id,
     call: impl FnOnce(&Bound<'py, Connection>) -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<()> {
-    let py = slf.py();
     match connection_of(slf, id) {
-        Some(connection) => call(connection.bind(py)).map(drop),
+        Some(connection) => contain(slf, id, call(connection.bind(slf.py())).map(drop)),
         None => Ok(()),
     }
 }
 
-/// An error in a handler or callback: the loop is told, the peer gets 1011. An answer to a message behind which the peer closed,
-/// or broke the protocol, is no error of the callback's; that another connection has closed is.
-pub fn report(slf: &Bound<'_, Shard>, id: Option<Id>, error: &PyErr) -> PyResult<()> {
+/// The Python object of a connection, and who is told about it, if there are.
+fn known(slf: &Bound<'_, Shard>, id: Id) -> Option<(Py<Connection>, Py<PyAny>)> {
     let py = slf.py();
-    let this = slf.get();
-    let was_open = match id {
-        Some(id) => this.with(py, |reactor| {
-            let now = Instant::now();
-            let refusal = Refusal::new(500, "internal error");
-            // A handshake that is under way is answered, an open connection closed; there is never both.
-            let answered = reactor.decide(id, Decision::Refuse(&refusal), now);
-            answered.is_ok() && reactor.close(id, Some((1011, "internal error")), now).is_ok()
-        })?,
-        None => false,
-    };
-    let connection = id.and_then(|id| connection_of(slf, id));
-    if !was_open && let Some(connection) = &connection {
-        let is_own = connection.bind(py).call_method1(intern!(py, "_is_own"), (error.value(py),))?;
-        if is_own.is_truthy()? {
-            return Ok(());
-        }
-    }
-    let context = PyDict::new(py);
-    context.set_item("message", "exception in a callback of a WebSocket connection")?;
-    context.set_item("exception", error.value(py))?;
-    context.set_item("connection", connection)?;
-    this.event_loop(py).bind(py).call_method1(intern!(py, "call_exception_handler"), (context,))?;
-    Ok(())
+    let table = slf.get().table.hold(py);
+    table.connection(py, id).zip(table.endpoint(py, id))
 }
 
-fn connection_of(slf: &Bound<'_, Shard>, id: Id) -> Option<Py<Connection>> {
+/// The Python object of a connection, if there is one.
+pub fn connection_of(slf: &Bound<'_, Shard>, id: Id) -> Option<Py<Connection>> {
     slf.get().table.hold(slf.py()).connection(slf.py(), id)
 }
 
 /// Who is told about the connections of a listener, and how much may wait in each.
 pub fn listener_of(slf: &Bound<'_, Shard>, id: Id) -> Option<(Py<PyAny>, Marks)> {
     slf.get().table.hold(slf.py()).listener(slf.py(), id)
-}
-
-/// The connection that an event is about.
-fn id_of(event: &Event) -> Option<Id> {
-    match event {
-        Event::Starved(..) => None,
-        Event::Request(id)
-        | Event::Opened(id)
-        | Event::Failed(id, _)
-        | Event::Message(id, _, _)
-        | Event::Fragment(id, _, _, _)
-        | Event::Pong(id, _)
-        | Event::Closing(id)
-        | Event::Shed(id)
-        | Event::Drained(id)
-        | Event::Withdrawn(id)
-        | Event::Idle(id)
-        | Event::Ciphertext(id, _)
-        | Event::Closed(id, _) => Some(*id),
-    }
 }

@@ -7,25 +7,25 @@
 use std::time::Instant;
 
 use everwire_reactor::{Id, Unwrapped};
-use pyo3::exceptions::{PyException, PyOSError};
+use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::dispatch;
+use crate::raised::{both, tell};
 use crate::shard::Shard;
 
 /// Gives ciphertext of a connection to its driver, which is made when the first comes.
-pub fn unwrap(shard: &Bound<'_, Shard>, id: Id, ciphertext: &[u8]) -> PyResult<()> {
-    let Some(driver) = driver_of(shard, id)? else { return Ok(()) };
-    let driver = driver.bind(shard.py());
-    let unwrapped = try_unwrap(shard, id, driver, ciphertext);
-    unwrapped.or_else(|error| fail(shard, id, driver, error))
+pub fn unwrap(shard: &Bound<'_, Shard>, id: Id, ciphertext: Bound<'_, PyBytes>) -> PyResult<()> {
+    try_unwrap(shard, id, ciphertext).or_else(|error| fail(shard, id, error))
 }
 
-fn try_unwrap(shard: &Bound<'_, Shard>, id: Id, driver: &Bound<'_, PyAny>, ciphertext: &[u8]) -> PyResult<()> {
+fn try_unwrap(shard: &Bound<'_, Shard>, id: Id, ciphertext: Bound<'_, PyBytes>) -> PyResult<()> {
     let py = shard.py();
-    let plain = driver.call_method1(intern!(py, "unwrap"), (PyBytes::new(py, ciphertext),))?;
+    let Some(driver) = driver_of(shard, id)? else { return Ok(()) };
+    let driver = driver.bind(py);
+    let plain = driver.call_method1(intern!(py, "unwrap"), (ciphertext,))?;
     let outgoing = driver.call_method0(intern!(py, "outgoing"))?;
     let answer = Unwrapped {
         plain: plain.extract()?,
@@ -40,11 +40,9 @@ fn try_unwrap(shard: &Bound<'_, Shard>, id: Id, driver: &Bound<'_, PyAny>, ciphe
 pub fn wrap(shard: &Bound<'_, Shard>, until: Instant) -> PyResult<()> {
     let (this, py) = (shard.get(), shard.py());
     while let Some(id) = this.with(py, |reactor| reactor.next_wrap())? {
-        if let Some(driver) = driver_of(shard, id)? {
-            let driver = driver.bind(py);
-            try_wrap(shard, id, driver).or_else(|error| fail(shard, id, driver, error))?;
-            this.with(py, |reactor| reactor.flush_one(id, Instant::now()))?;
-        }
+        let wrapped = try_wrap(shard, id).or_else(|error| fail(shard, id, error));
+        let flushed = this.with(py, |reactor| reactor.flush_one(id, Instant::now()));
+        both(py, wrapped, flushed.map(drop))?;
         if Instant::now() >= until {
             break;
         }
@@ -52,8 +50,10 @@ pub fn wrap(shard: &Bound<'_, Shard>, until: Instant) -> PyResult<()> {
     Ok(())
 }
 
-fn try_wrap(shard: &Bound<'_, Shard>, id: Id, driver: &Bound<'_, PyAny>) -> PyResult<()> {
+fn try_wrap(shard: &Bound<'_, Shard>, id: Id) -> PyResult<()> {
     let (this, py) = (shard.get(), shard.py());
+    let Some(driver) = driver_of(shard, id)? else { return Ok(()) };
+    let driver = driver.bind(py);
     let (plain, is_last) = this.with(py, |reactor| reactor.take_portion(id))?;
     driver.call_method1(intern!(py, "wrap"), (PyBytes::new(py, &plain), is_last))?;
     let outgoing = driver.call_method0(intern!(py, "outgoing"))?;
@@ -62,15 +62,20 @@ fn try_wrap(shard: &Bound<'_, Shard>, id: Id, driver: &Bound<'_, PyAny>) -> PyRe
 }
 
 /// A driver's error is its connection's: TLS failed, if it is one of the system's or of `ssl`. Others are told to the loop, too.
-fn fail(shard: &Bound<'_, Shard>, id: Id, driver: &Bound<'_, PyAny>, error: PyErr) -> PyResult<()> {
+/// How much of its work the driver has done nobody knows, so its connection ends, whatever it raised.
+fn fail(shard: &Bound<'_, Shard>, id: Id, error: PyErr) -> PyResult<()> {
     let (this, py) = (shard.get(), shard.py());
-    let alert = driver.call_method0(intern!(py, "outgoing")).and_then(|alert| alert.extract::<Vec<u8>>());
+    let driver = this.table.hold(py).driver(py, id);
+    let alert = driver.and_then(|driver| {
+        let alert = driver.bind(py).call_method0(intern!(py, "outgoing")).ok()?;
+        alert.extract::<Vec<u8>>().ok()
+    });
     let text = error.value(py).to_string();
+    let connection = dispatch::connection_of(shard, id);
     this.with(py, |reactor| reactor.fail_tls(id, &alert.unwrap_or_default(), text, Instant::now()))?;
-    if !error.is_instance_of::<PyException>(py) {
-        return Err(error);
-    }
-    if error.is_instance_of::<PyOSError>(py) { Ok(()) } else { dispatch::report(shard, Some(id), &error) }
+    let told =
+        if error.is_instance_of::<PyOSError>(py) { Ok(()) } else { tell(shard, connection.as_ref(), Err(error)) };
+    both(py, told, Shard::run_soon(shard))
 }
 
 fn driver_of(shard: &Bound<'_, Shard>, id: Id) -> PyResult<Option<Py<PyAny>>> {

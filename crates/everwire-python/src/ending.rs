@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 use crate::connection::State;
 use crate::dispatch;
+use crate::raised::tell;
 use crate::shard::Shard;
 
 /// Why something ended that should have gone on.
@@ -66,8 +67,8 @@ pub fn close(shard: &Bound<'_, Shard>, id: Id, ending: reactor::Ending) -> PyRes
         received_first: ending.received_first,
         cause: ending.cause.map(|cause| Py::new(py, Cause::of(&cause))).transpose()?,
     };
-    connection.call_method1(intern!(py, "_on_closed"), (ending,))?;
-    Ok(())
+    let told = connection.call_method1(intern!(py, "_on_closed"), (ending,));
+    tell(shard, Some(&row.connection), told.map(drop))
 }
 
 /// The opening handshake failed.
@@ -90,8 +91,8 @@ pub fn fail(shard: &Bound<'_, Shard>, id: Id, failure: reactor::Failure) -> PyRe
         head: failure.response.map(|response| response.as_bytes().to_vec()),
         body: failure.body,
     };
-    endpoint.bind(py).call_method1(intern!(py, "failed"), (connection, failure))?;
-    Ok(())
+    let told = endpoint.bind(py).call_method1(intern!(py, "failed"), (&connection, failure));
+    tell(shard, connection.as_ref(), told.map(drop))
 }
 
 impl Cause {

@@ -36,13 +36,14 @@ pub fn agreed_extension(connection: &Bound<'_, Connection>) -> PyResult<Option<S
 /// Frees what the engine keeps of the request.
 #[pyfunction]
 pub fn drop_request(connection: &Bound<'_, Connection>) -> PyResult<()> {
-    connection.get().keep_request(connection.py(), None);
     let (shard, id) = Connection::connected(connection)?;
     shard.get().with(connection.py(), |reactor| {
         if reactor.request(id).is_some() {
             reactor.drop_head(id);
         }
-    })
+    })?;
+    connection.get().keep_request(connection.py(), None);
+    Ok(())
 }
 
 /// Frees what the engine keeps of the response.

@@ -7,7 +7,7 @@
 //! | `listening`, `connecting`, `decision` | its commands: listeners, clients' handshakes, answers to requests |
 //! | `broadcast` | its command for one message to many |
 //! | `driver` | TLS that Python does, on sockets of the engine |
-//! | `turn` | the order of a turn |
+//! | `turn` | the order of a turn, and what is left of it |
 //! | `dispatch`, `ending` | events and the calls that they become; the last event of each connection |
 //! | `connection` | `Connection`: messages in and out of one connection |
 //! | `state` | what a connection is doing |
@@ -19,11 +19,13 @@
 //! | `body` | the body of an answer that a proxy gave |
 //! | `waiter` | what a task waits on while there is no message |
 //! | `finished` | the coroutine that `send()` returns when nothing has to be waited for |
+//! | `raised` | what Python raised: whose it is, and what becomes of it |
+//! | `flag` | a flag that is raised for a while |
 //! | `guarded` | access under the GIL, to one at a time (`unsafe`: instead of locks) |
 //! | `inbox` | received messages that wait |
 //! | `message` | text and bytes, in both directions |
 //! | `text` | `str` of ASCII (`unsafe`: made without a second look) |
-//! | `context` | calls within a context (`unsafe`: two C functions) |
+//! | `context` | calls within a context (`unsafe`: C functions) |
 //! | `descriptor` | sockets that Python hands over (`unsafe`: ownership) |
 //! | `settings`, `tls` | what a listener or connection is made with |
 //! | `table` | which Python object belongs to which connection |
@@ -43,12 +45,14 @@ mod driver;
 mod ending;
 mod errors;
 mod finished;
+mod flag;
 mod guarded;
 mod heads;
 mod inbox;
 mod listening;
 mod message;
 mod owner;
+mod raised;
 mod receive;
 mod receiving;
 mod schedule;

@@ -15,7 +15,7 @@ use crate::turn::BUDGET;
 /// Accepts connections on a listening socket, whose descriptor it takes over. `endpoint` is told about them.
 pub fn listen(shard: &Bound<'_, Shard>, fd: i32, settings: &Settings, endpoint: Py<PyAny>) -> PyResult<u64> {
     let (this, py) = (shard.get(), shard.py());
-    this.check(py)?;
+    // Taken over first: it is closed, whatever goes wrong.
     let socket = descriptor::adopt(fd)?;
     let listening = this.with(py, |reactor| reactor.listen(socket, settings.settings.clone()))?;
     let id = listening.map_err(|error| errors::system(&error))?;

@@ -6,9 +6,11 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::connection::Connection;
 use crate::context;
+use crate::dispatch::wake_later;
 use crate::errors;
 use crate::inbox::{Entry, Inbox, Marks, Pushed};
 use crate::message;
+use crate::raised::both;
 use crate::shard::Shard;
 use crate::state::{Mode, State, Streaming};
 use crate::waiter::Waiter;
@@ -21,6 +23,8 @@ pub struct Receiving {
     pub inbox: Inbox,
     /// The application asked for silence (callback style).
     pub is_paused: bool,
+    /// The callback runs.
+    is_calling: bool,
     pub reader: Option<Py<Waiter>>,
     pub on_message: Option<Callback>,
     pub streaming: Streaming,
@@ -37,6 +41,7 @@ impl Receiving {
         Receiving {
             inbox: Inbox::new(Marks::NONE),
             is_paused: false,
+            is_calling: false,
             reader: None,
             on_message: None,
             streaming: Streaming::No,
@@ -49,6 +54,16 @@ impl Receiving {
     /// Whether the program does nothing with this connection but wait for its end: for that it need not take messages.
     fn only_ends(&self) -> bool {
         self.end_waiters > 0 && !self.is_used
+    }
+
+    /// Whether the callback wants no message now.
+    fn is_silent(&self) -> bool {
+        self.is_paused || self.is_calling
+    }
+
+    /// The callback, if it is to get a message that waits.
+    fn waiting_callback(&self) -> Option<&Callback> {
+        self.on_message.as_ref().filter(|_| !self.is_silent() && !self.inbox.is_empty())
     }
 
     /// Whether a task waits for a message, and is not on its way out.
@@ -76,6 +91,7 @@ impl Connection {
     pub fn take(slf: &Bound<'_, Self>, mode: Mode) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
         let this = slf.get();
+        Self::check(slf)?;
         let mut receiving = this.receiving.hold(py);
         if mode != Mode::Part && receiving.inbox.begins_with_part() {
             drop(receiving);
@@ -85,12 +101,13 @@ impl Connection {
             drop(receiving);
             return if this.state() == State::Closed { Err(Self::closed(slf, mode)) } else { Ok(None) };
         };
-        if mode == Mode::Part {
-            receiving.streaming = if entry.fin { Streaming::Fresh } else { Streaming::Begun };
-        }
         drop(receiving);
-        if resumes {
-            Self::read_on(slf)?;
+        if resumes && let Err(error) = Self::read_on(slf) {
+            this.receiving.hold(py).inbox.put_back(entry);
+            return Err(error);
+        }
+        if mode == Mode::Part {
+            this.receiving.hold(py).streaming = if entry.fin { Streaming::Fresh } else { Streaming::Begun };
         }
         Self::convert(py, entry, mode).map(Some)
     }
@@ -99,10 +116,11 @@ impl Connection {
     fn take_parts(slf: &Bound<'_, Self>, mode: Mode) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
         let (parts, resumes) = slf.get().receiving.hold(py).inbox.pop_parts();
-        if resumes {
-            Self::read_on(slf)?;
-        }
         let entry = message::joined(py, parts)?;
+        if resumes && let Err(error) = Self::read_on(slf) {
+            slf.get().receiving.hold(py).inbox.put_back(entry);
+            return Err(error);
+        }
         if entry.fin {
             return Self::convert(py, entry, mode).map(Some);
         }
@@ -223,60 +241,58 @@ impl Connection {
         drop(before);
     }
 
-    /// Takes a message that came, for a receiver or callback. True if somebody has to be woken, false if nobody waits.
-    pub fn push(slf: &Bound<'_, Self>, entry: Entry) -> PyResult<bool> {
+    /// Takes a message that came on this shard, for whoever receives or the callback.
+    pub fn push(slf: &Bound<'_, Self>, shard: &Bound<'_, Shard>, entry: Entry) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         let mut receiving = this.receiving.hold(py);
         if receiving.inbox.skips(entry.is_part, entry.fin) {
             drop(receiving);
             drop(entry);
-            return Ok(false);
+            return Ok(());
         }
         if let Some(callback) = &receiving.on_message
-            && !receiving.is_paused
+            && !receiving.is_silent()
             && receiving.inbox.is_empty()
         {
             let callback = callback.clone_ref(py);
             drop(receiving);
-            callback.call(slf, entry.object)?;
-            return Ok(false);
+            return Self::call(slf, &callback, entry.object);
         }
         let only_ends = receiving.only_ends();
         if (only_ends && receiving.inbox.is_beyond(AHEAD)) || receiving.has_dropped {
             let is_first = !std::mem::replace(&mut receiving.has_dropped, true);
             drop(receiving);
             drop(entry);
-            if is_first {
-                slf.call_method0(intern!(py, "_on_dropped"))?;
-            }
-            return Ok(false);
+            return if is_first { slf.call_method0(intern!(py, "_on_dropped")).map(drop) } else { Ok(()) };
         }
         let pushed = receiving.inbox.push(entry, this.state() <= State::Open);
         let is_awaited = receiving.reader.is_some();
         drop(receiving);
-        match (pushed, this.place.get()) {
-            (Pushed::Full, _) if only_ends => {}
-            (Pushed::Full, Some((shard, id))) => Shard::pause(shard.bind(py), *id, Pause::Queue)?,
-            (Pushed::Dropped(entry), _) => drop(entry),
-            _ => {}
+        if is_awaited {
+            wake_later(shard, slf.as_unbound());
         }
-        Ok(is_awaited)
+        match (pushed, this.id()) {
+            (Pushed::Full, _) if only_ends => Ok(()),
+            (Pushed::Full, Some(id)) => Shard::pause(shard, id, Pause::Queue),
+            (Pushed::Dropped(entry), _) => {
+                drop(entry);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Hands waiting messages to the callback, until it pauses.
+    /// Hands a waiting message to the callback, unless it wants none now.
     pub fn deliver(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        loop {
-            let callback = {
-                let receiving = slf.get().receiving.hold(py);
-                match &receiving.on_message {
-                    Some(callback) if !receiving.is_paused && !receiving.inbox.is_empty() => callback.clone_ref(py),
-                    _ => return Ok(()),
-                }
-            };
-            let Some(object) = Self::take(slf, Mode::Message { decode: None })? else { return Ok(()) };
-            callback.call(slf, object)?;
+        let callback = {
+            let receiving = slf.get().receiving.hold(slf.py());
+            receiving.waiting_callback().map(|callback| callback.clone_ref(slf.py()))
+        };
+        let Some(callback) = callback else { return Ok(()) };
+        match Self::take(slf, Mode::Message { decode: None })? {
+            Some(object) => Self::call(slf, &callback, object),
+            None => Ok(()),
         }
     }
 
@@ -284,6 +300,20 @@ impl Connection {
     pub fn drop_waiting(slf: &Bound<'_, Self>) {
         let waiting = slf.get().receiving.hold(slf.py()).inbox.take_all();
         drop(waiting);
+    }
+
+    /// Calls the callback with a message. One after the other, even if the callback runs the event loop: what comes meanwhile
+    /// waits, and is handed out when it has returned, or raised.
+    fn call(slf: &Bound<'_, Self>, callback: &Callback, message: Py<PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        slf.get().receiving.hold(py).is_calling = true;
+        let called = callback.call(slf, message);
+        let waits = {
+            let mut receiving = slf.get().receiving.hold(py);
+            receiving.is_calling = false;
+            receiving.waiting_callback().is_some()
+        };
+        if waits { both(py, called, Self::deliver_soon(slf)) } else { called }
     }
 
     /// Whoever waits for a message, to be woken: the next `recv()` registers anew.

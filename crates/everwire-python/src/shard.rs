@@ -34,6 +34,8 @@ pub struct Shard {
     pub(crate) leftover: Guarded<Leftover>,
     pub(crate) schedule: Schedule,
     pub(crate) is_turning: AtomicBool,
+    /// The loop is run from within a turn: that one cannot be waited for.
+    pub(crate) is_nested: AtomicBool,
     /// Callbacks run: what they send leaves when all of the batch have run.
     pub(crate) is_dispatching: AtomicBool,
     /// Changes whenever output that was written at once may be followed by other output at once.
@@ -114,7 +116,7 @@ impl Shard {
 
     /// Hands a connection's waiting messages to its callback, soon.
     pub fn deliver_soon(slf: &Bound<'_, Self>, connection: Py<Connection>) -> PyResult<()> {
-        slf.get().leftover.hold(slf.py()).deliveries.push(connection);
+        slf.get().leftover.hold(slf.py()).deliveries.push_back(connection);
         Self::run_soon(slf)
     }
 
@@ -145,6 +147,7 @@ impl Shard {
             leftover: Guarded::default(),
             schedule: Schedule::new(event_loop)?,
             is_turning: AtomicBool::new(false),
+            is_nested: AtomicBool::new(false),
             is_dispatching: AtomicBool::new(false),
             turn: AtomicU64::new(1),
         })
@@ -241,21 +244,29 @@ impl Shard {
     /// A turn because the poller has something to say. One that is on the loop's list already will hear it: a turn for each
     /// would make two of every one, and the loop's iterations longer and longer.
     fn _on_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if slf.get().schedule.is_scheduled() { Ok(()) } else { Self::run(slf) }
+        let schedule = &slf.get().schedule;
+        if schedule.is_scheduled() { Ok(()) } else { Self::run(slf, schedule.reader_context(slf.py()), None) }
     }
 
     /// A turn that was put on the loop's list.
     fn _run(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.get().schedule.begun();
-        Self::run(slf)
+        let schedule = &slf.get().schedule;
+        schedule.begun();
+        Self::run(slf, schedule.context(slf.py()), None)
     }
 
     /// A turn because a deadline has come.
     fn _on_timer(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let armed = slf.get().schedule.armed(slf.py());
-        let result = Self::run(slf);
-        slf.get().schedule.fired(slf.py(), armed);
-        result.and_then(|()| Self::settle(slf))
+        let (schedule, py) = (&slf.get().schedule, slf.py());
+        let late = schedule.fired(py, Instant::now());
+        Self::run(slf, schedule.context(py), Some(late))
+    }
+
+    /// A turn in the middle of another one, if one lasts: then the loop is run from within it.
+    fn _on_probe(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (this, py) = (slf.get(), slf.py());
+        this.schedule.probed(py);
+        if this.is_turning.load(Ordering::Relaxed) { Self::run(slf, this.schedule.context(py), None) } else { Ok(()) }
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import math
 import re
 import socket
 import ssl as ssl_module
@@ -16,14 +17,14 @@ from ..close import objection
 from ..connection import State
 from ..engine import server_settings, shard_of
 from ..errors import UsageError
-from ..http import Origins
+from ..http import Origins, is_loopback
 from ..limits import Limits
 from ..tls import TLS, server_tls
 from .connection import ServerConnection
 from .endpoint import Endpoint
 from .hooks import Hooks, ProcessRequest, ProcessResponse, SelectSubprotocol
 from .shutdown import HANDLER_TIMEOUT, Shutdown
-from .sockets import is_loopback, socket_name
+from .sockets import socket_name
 
 __all__ = ["Handler", "Server"]
 
@@ -124,7 +125,9 @@ class Server:
         self._check_caller()
         if wrong := objection(code, reason):
             raise UsageError(wrong)
-        if handler_timeout is not None and not (isinstance(handler_timeout, int | float) and handler_timeout >= 0):
+        if handler_timeout is not None and not (
+            isinstance(handler_timeout, int | float) and 0 <= handler_timeout < math.inf
+        ):
             raise UsageError(f"handler_timeout must be seconds, or None; not {handler_timeout!r}")
         if self._shutdown is None:
             self._farewell = (code, reason) if close_connections else None
