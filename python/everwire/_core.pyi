@@ -266,7 +266,7 @@ class Shard:
     def metrics(self) -> dict[str, int]:
         """Counters since the shard began."""
 
-    def listen(self, fd: int, settings: Settings, endpoint: Endpoint) -> int:
+    def listen(self, fd: int, settings: Settings, endpoint: ServerEndpoint) -> int:
         """Accept connections on a listening socket, whose descriptor it takes over; returns the listener's number.
 
         Raises:
@@ -284,6 +284,7 @@ class Shard:
         connection: Connection,
         fd: int,
         offer: Offer,
+        endpoint: Endpoint,
         tls: ClientTLS | Driver | None = None,
         server_name: str | None = None,
     ) -> None:
@@ -548,13 +549,32 @@ class Body:
 
 @type_check_only
 class Endpoint(Protocol):
-    """Whom a shard tells what becomes of a connection: a server, or a client's connection itself."""
+    """Whom a shard tells what becomes of a connection's opening handshake."""
 
-    def _opened(self, connection: Any, /) -> None:
-        """The opening handshake has succeeded."""
+    def opened(self, connection: Any, /) -> None:
+        """It has succeeded."""
 
-    def _failed(self, connection: Any, failure: Failure, /) -> None:
+    def failed(self, connection: Any, failure: Failure, /) -> None:
         """It has not; a server's connection that was never shown to Python is ``None``."""
+
+@type_check_only
+class ServerEndpoint(Endpoint, Protocol):
+    """Whom a shard tells about the connections that a listener accepts."""
+
+    def make(self) -> Connection:
+        """Make the Python object of a connection."""
+
+    def make_driver(self) -> Driver:
+        """Make what does a connection's TLS, if the settings have ``has_driver``."""
+
+    def request(self, connection: Any, /) -> None:
+        """There is a request to be answered, if the settings have ``asks``."""
+
+    def withdrawn(self, connection: Any, /) -> None:
+        """The request needs no answer any more."""
+
+    def starved(self, text: str, /) -> None:
+        """The system does not let the listener accept for now."""
 
 @type_check_only
 class Driver(Protocol):

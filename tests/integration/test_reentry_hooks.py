@@ -232,8 +232,8 @@ class TestHooks:
         opened = []
 
         class Eager(everwire.ClientConnection):
-            def _opened(self, connection):
-                super()._opened(connection)
+            def _keep_response(self):  # within the call that says that the connection is open
+                super()._keep_response()
                 self.send_nowait("first of all")
 
         async with line.serve(echo) as server:

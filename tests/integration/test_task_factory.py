@@ -170,7 +170,7 @@ class TestOwnFactory:
                 (connection,) = server.connections
                 handling = server.handlers[connection]
         ours = [
-            (has_context, task) for name, has_context, task in made if name in ("Server._supervise", "Hooks.decide")
+            (has_context, task) for name, has_context, task in made if name in ("Endpoint._supervise", "Hooks.decide")
         ]
         assert len(ours) == 2
         assert all(has_context for has_context, _ in ours)
@@ -201,7 +201,7 @@ class TestOwnFactory:
         is_failing = False
 
         def factory(loop, coroutine, *, eager_start=None, **options):
-            if is_failing and coroutine.__qualname__ in ("Server._supervise", "Hooks.decide"):
+            if is_failing and coroutine.__qualname__ in ("Endpoint._supervise", "Hooks.decide"):
                 coroutine.close()
                 raise LookupError("no task for you")
             return asyncio.Task(coroutine, loop=loop, **options)

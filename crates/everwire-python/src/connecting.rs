@@ -52,12 +52,13 @@ impl Offer {
     }
 }
 
-/// Begins a client's handshake on a connected socket, whose descriptor it takes over.
+/// Begins a client's handshake on a connected socket, whose descriptor it takes over. `endpoint` is told what becomes of it.
 pub fn connect(
     shard: &Bound<'_, Shard>,
     connection: &Bound<'_, Connection>,
     fd: i32,
     offer: &Offer,
+    endpoint: Py<PyAny>,
     tls: Option<Tls<'_, '_>>,
 ) -> PyResult<()> {
     let (this, py) = (shard.get(), shard.py());
@@ -90,7 +91,7 @@ pub fn connect(
     if let Some(driver) = driver {
         this.table.hold(py).insert_driver(id, driver.clone().unbind());
     }
-    Shard::enter(shard, connection, id, settings, connection.clone().into_any().unbind())?;
+    Shard::enter(shard, connection, id, settings, endpoint)?;
     if begins {
         let begun = driver::unwrap(shard, id, PyBytes::new(py, b""));
         this.with(py, |reactor| reactor.flush_one(id, Instant::now()))?;

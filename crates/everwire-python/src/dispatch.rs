@@ -106,8 +106,8 @@ fn apply(slf: &Bound<'_, Shard>, event: Event) -> PyResult<()> {
     let py = slf.py();
     match event {
         Event::Message(..) | Event::Fragment(..) | Event::Ciphertext(..) => Ok(()),
-        Event::Opened(id) => begin(slf, id, "_opened"),
-        Event::Request(id) => begin(slf, id, "_request"),
+        Event::Opened(id) => begin(slf, id, "opened"),
+        Event::Request(id) => begin(slf, id, "request"),
         Event::Failed(id, failure) => ending::fail(slf, id, *failure),
         Event::Closing(id) => {
             if let Some(connection) = connection_of(slf, id) {
@@ -124,7 +124,7 @@ fn apply(slf: &Bound<'_, Shard>, event: Event) -> PyResult<()> {
         Event::Drained(id) => call(slf, id, |connection| connection.call_method0(intern!(py, "_on_drained"))),
         Event::Withdrawn(id) => match known(slf, id) {
             Some((connection, endpoint)) => {
-                let told = endpoint.bind(py).call_method1(intern!(py, "_withdrawn"), (connection,));
+                let told = endpoint.bind(py).call_method1(intern!(py, "withdrawn"), (connection,));
                 contain(slf, id, told.map(drop))
             }
             None => Ok(()),
@@ -142,7 +142,7 @@ fn apply(slf: &Bound<'_, Shard>, event: Event) -> PyResult<()> {
         Event::Closed(id, ending) => ending::close(slf, id, *ending),
         Event::Starved(listener, error) => match listener_of(slf, listener) {
             Some((endpoint, _)) => {
-                let told = endpoint.bind(py).call_method1(intern!(py, "_starved"), (error.to_string(),));
+                let told = endpoint.bind(py).call_method1(intern!(py, "starved"), (error.to_string(),));
                 tell(slf, None, told.map(drop))
             }
             None => Ok(()),
@@ -155,7 +155,7 @@ fn begin(slf: &Bound<'_, Shard>, id: Id, what: &str) -> PyResult<()> {
     let py = slf.py();
     let told = introduce(slf, id).and_then(|introduced| {
         let Some((connection, endpoint)) = introduced else { return Ok(()) };
-        if what == "_opened" {
+        if what == "opened" {
             connection.get().advance(State::Open);
         }
         endpoint.bind(py).call_method1(what, (connection,)).map(drop)
@@ -189,7 +189,7 @@ fn introduce(slf: &Bound<'_, Shard>, id: Id) -> PyResult<Option<(Py<Connection>,
         this.with(py, |reactor| reactor.abort(id))?;
         return Ok(None);
     };
-    let connection = endpoint.bind(py).call_method0(intern!(py, "_make"))?.cast_into::<Connection>()?;
+    let connection = endpoint.bind(py).call_method0(intern!(py, "make"))?.cast_into::<Connection>()?;
     Connection::attach(&connection, slf.clone().unbind(), id, marks)?;
     let connection = connection.unbind();
     this.table.hold(py).insert(id, connection.clone_ref(py), endpoint.clone_ref(py));

@@ -86,7 +86,7 @@ fn driver_of(shard: &Bound<'_, Shard>, id: Id) -> PyResult<Option<Py<PyAny>>> {
     }
     let Some(listener) = this.with(py, |reactor| reactor.listener(id))? else { return Ok(None) };
     let Some((endpoint, _)) = dispatch::listener_of(shard, listener) else { return Ok(None) };
-    let driver = endpoint.bind(py).call_method0(intern!(py, "_make_driver"))?.unbind();
+    let driver = endpoint.bind(py).call_method0(intern!(py, "make_driver"))?.unbind();
     this.table.hold(py).insert_driver(id, driver.clone_ref(py));
     Ok(Some(driver))
 }

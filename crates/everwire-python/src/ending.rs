@@ -91,7 +91,7 @@ pub fn fail(shard: &Bound<'_, Shard>, id: Id, failure: reactor::Failure) -> PyRe
         head: failure.response.map(|response| response.as_bytes().to_vec()),
         body: failure.body,
     };
-    let told = endpoint.bind(py).call_method1(intern!(py, "_failed"), (&connection, failure));
+    let told = endpoint.bind(py).call_method1(intern!(py, "failed"), (&connection, failure));
     tell(shard, connection.as_ref(), told.map(drop))
 }
 

@@ -187,12 +187,13 @@ impl Shard {
         listening::refuse_opening(slf, Id::from_bits(listener))
     }
 
-    #[pyo3(signature = (connection, fd, offer, tls = None, server_name = None))]
+    #[pyo3(signature = (connection, fd, offer, endpoint, tls = None, server_name = None))]
     fn connect(
         slf: &Bound<'_, Self>,
         connection: &Bound<'_, Connection>,
         fd: i32,
         offer: &Bound<'_, Offer>,
+        endpoint: Py<PyAny>,
         tls: Option<&Bound<'_, PyAny>>,
         server_name: Option<&str>,
     ) -> PyResult<()> {
@@ -200,7 +201,7 @@ impl Shard {
             Ok(core) => Tls::Core(core.get(), server_name.unwrap_or_default()),
             Err(_) => Tls::Driver(tls),
         });
-        connecting::connect(slf, connection, fd, offer.get(), tls)
+        connecting::connect(slf, connection, fd, offer.get(), endpoint, tls)
     }
 
     fn judge(slf: &Bound<'_, Self>, connection: &Bound<'_, Connection>) -> PyResult<Option<Judgement>> {

@@ -41,9 +41,7 @@ class ClientConnection(Connection):
     def __init__(self, logger: logging.Logger | logging.LoggerAdapter[Any] | None = None) -> None:
         if logger is not None:
             self._base_logger = logger
-        self._opening: asyncio.Future[None] | None = None
         self._relay: Relay | None = None
-        self._driver: SSLDriver | None = None
 
     @property
     def remote_address(self) -> Any:
@@ -59,20 +57,37 @@ class ClientConnection(Connection):
 
     # What the engine calls
 
-    def _opened(self, connection: ClientConnection) -> None:
-        self._keep_response()
-        if self._opening is not None and not self._opening.done():
-            self._opening.set_result(None)
-
-    def _failed(self, connection: ClientConnection, failure: _core.Failure) -> None:
-        if self._opening is None or self._opening.done():
-            return
-        self._opening.set_exception(opening_failure(failure, None if self._driver is None else self._driver.error))
-
     def _on_closed(self, ending: _core.Ending) -> None:
         super()._on_closed(ending)
         if self._relay is not None:
             self._relay.close_soon()
+
+
+class Opening:
+    """Whom the engine tells what becomes of a client's opening handshake.
+
+    Attributes:
+        done: has the result, or the failure.
+    """
+
+    __slots__ = ("_driver", "done")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, driver: SSLDriver | None) -> None:
+        self._driver = driver
+        self.done: asyncio.Future[None] = loop.create_future()
+
+    # What the engine calls
+
+    def opened(self, connection: ClientConnection) -> None:
+        """The server agreed."""
+        connection._keep_response()
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def failed(self, connection: ClientConnection, failure: _core.Failure) -> None:
+        """It did not, or nothing was heard of it."""
+        if not self.done.done():
+            self.done.set_exception(opening_failure(failure, None if self._driver is None else self._driver.error))
 
 
 class connect:  # noqa: N801 - used as a function
@@ -288,17 +303,18 @@ class connect:  # noqa: N801 - used as a function
             connection = self._create_connection(self._logger)
             local = sock.getsockname() if relay is None else relay.address
             connection._relay = relay
-            connection._opening = loop.create_future()
             shard = shard_of(loop)
             name = request.server_hostname or url.name
             is_same = request.subprotocols == self._request.subprotocols
             settings = self._settings if is_same else self._settings_for(request)
             offer = _core.Offer(settings, url.authority, url.target, request.fields)
+            driver = None
             if url.secure and isinstance(request.tls, ssl_module.SSLContext):
-                connection._driver = SSLDriver(request.tls, server_side=False, server_name=name)
-            shard.connect(connection, sock.detach(), offer, connection._driver or tls, name)
+                driver = SSLDriver(request.tls, server_side=False, server_name=name)
+            opening = Opening(loop, driver)
+            shard.connect(connection, sock.detach(), offer, opening, driver or tls, name)
             connection._local = local
-            await connection._opening
+            await opening.done
         except BaseException:
             sock.close()
             if connection is not None:

@@ -16,17 +16,14 @@ from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 from .. import _core
-from ..close import Close, objection
+from ..close import objection
 from ..errors import (
     ConnectionClosed,
     ConnectionClosedError,
-    ConnectionClosedOK,
-    LimitExceeded,
-    ProtocolError,
     UsageError,
-    system_error,
 )
 from ..http import Request, Response, parse_response
+from .closed import exception_of, is_planned
 from .streaming import MessageStream, is_buffer, send_in_pieces, send_streaming
 
 __all__ = ["BytesLike", "Connection", "Data", "State"]
@@ -35,9 +32,6 @@ BytesLike = bytes | bytearray | memoryview
 """What can be sent as a binary message."""
 Data = str | bytes
 """What is received: text as ``str``, binary as ``bytes``."""
-
-
-_PLANNED = (1000, 1001, None)
 
 
 class State(enum.IntEnum):
@@ -317,16 +311,7 @@ class Connection(_core.Connection):
     def _exception(self) -> ConnectionClosed:
         """How the connection ended: a fresh exception, because raising one changes it."""
         exception: ConnectionClosed
-        if self._ending is None:
-            exception = ConnectionClosedError(None, None)
-        else:
-            ending = self._ending
-            rcvd, ours = _close(ending.received), _close(ending.sent)
-            both = rcvd is not None and ours is not None
-            kind = ConnectionClosedOK if _is_planned(ending) else ConnectionClosedError
-            exception = kind(rcvd, ours, ending.received_first if both else None)
-            if ending.cause is not None and kind is ConnectionClosedError:
-                exception.__cause__ = _cause(ending.cause)
+        exception = ConnectionClosedError(None, None) if self._ending is None else exception_of(self._ending)
         exception._connection = weakref.ref(self)
         return exception
 
@@ -339,7 +324,7 @@ class Connection(_core.Connection):
     # What the engine calls
 
     def _closed_error(self, iterating: bool) -> Exception:
-        if iterating and self._ending is not None and _is_planned(self._ending):
+        if iterating and self._ending is not None and is_planned(self._ending):
             return StopAsyncIteration()
         return self._exception()
 
@@ -389,32 +374,6 @@ class Connection(_core.Connection):
         if head is not None:
             self._parsed_response = parse_response(head, b"")
             _core.drop_response(self)
-
-
-def _is_planned(ending: _core.Ending) -> bool:
-    received, sent = ending.received, ending.sent
-    return received is not None and sent is not None and received[0] in _PLANNED and sent[0] in _PLANNED
-
-
-def _close(said: tuple[int | None, str] | None) -> Close | None:
-    return None if said is None else Close(1005 if said[0] is None else said[0], said[1])
-
-
-def _cause(cause: _core.Cause) -> Exception:
-    kind, text = cause.kind, cause.text
-    match kind:
-        case "eof":
-            return EOFError(text)
-        case "io":
-            return system_error(cause.number, text)
-        case "timeout":
-            return TimeoutError(text)
-        case "limit":
-            return LimitExceeded(text)
-        case "protocol" | "tls":
-            return ProtocolError(text)
-        case _:
-            return UsageError(text) if kind == "aborted" else RuntimeError(text)
 
 
 async def _each(parts: Iterable[Any]) -> AsyncIterator[Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..http import Request, Response
 
 if TYPE_CHECKING:
-    from .server import ServerConnection
+    from .connection import ServerConnection
 
 __all__ = ["basic_auth"]
 

@@ -13,7 +13,7 @@ from ..http import MultipleValuesError, Origins, Request, Response, plain_respon
 if TYPE_CHECKING:
     from .. import _core
     from ..http import Headers
-    from .server import ServerConnection
+    from .connection import ServerConnection
 
 __all__ = ["CLOSING", "FAILED", "Hooks", "ProcessRequest", "ProcessResponse", "SelectSubprotocol"]
 

@@ -14,8 +14,9 @@ from ..engine import ServerOptions, server_settings
 from ..errors import UsageError
 from ..limits import Limits
 from ..tls import TLS
+from .connection import ServerConnection
 from .hooks import ProcessRequest, ProcessResponse, SelectSubprotocol
-from .server import Handler, Server, ServerConnection
+from .server import Handler, Server
 from .sockets import bind, bind_unix, check_exposure
 
 __all__ = ["SERVER", "serve", "unix_serve"]

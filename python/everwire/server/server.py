@@ -4,103 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import http
-import inspect
 import logging
 import math
 import re
 import socket
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Sequence
-from types import CoroutineType, TracebackType
+from types import TracebackType
 from typing import Any
 
-from .. import _core
 from ..close import objection
-from ..connection import Connection, State
-from ..engine import SSLDriver, server_settings, shard_of
+from ..connection import State
+from ..engine import server_settings, shard_of
 from ..errors import UsageError
-from ..http import Headers, Origins, Response, accept_key, is_loopback, plain_response
+from ..http import Origins, is_loopback
 from ..limits import Limits
 from ..tls import TLS, server_tls
-from .hooks import CLOSING, FAILED, Hooks, ProcessRequest, ProcessResponse, SelectSubprotocol
+from .connection import ServerConnection
+from .endpoint import Endpoint
+from .hooks import Hooks, ProcessRequest, ProcessResponse, SelectSubprotocol
 from .shutdown import HANDLER_TIMEOUT, Shutdown
 from .sockets import socket_name
 
-__all__ = ["Handler", "Server", "ServerConnection"]
+__all__ = ["Handler", "Server"]
 
-Handler = Callable[["ServerConnection"], Awaitable[None] | None]
+Handler = Callable[[ServerConnection], Awaitable[None] | None]
 """Takes a connection. A coroutine function runs as a task; a plain one sets callbacks and returns."""
-
-# The engine writes these itself: they are what makes a handshake.
-_OWN_FIELDS = {
-    *("upgrade", "connection", "server"),
-    *("sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions"),
-}
-
-
-class ServerConnection(Connection):
-    """A connection that a :class:`Server` accepted.
-
-    Attributes:
-        server: who accepted it.
-        username: who is at the other end, if :func:`~everwire.basic_auth` asked.
-    """
-
-    # Every connection has these: outside of a dictionary, which few then need, they take a tenth of the memory.
-    __slots__ = ("_base_logger", "_context", "_extension", "server")
-
-    username: str | None = None
-    # What hooks and the handler of this connection share.
-    _context: contextvars.Context
-
-    def __init__(self, server: Server) -> None:
-        self._base_logger = server.logger
-        self.server: Server = server
-
-    @property
-    def response(self) -> Response | None:
-        """The response of the opening handshake."""
-        if self._parsed_response is None and self._state >= State.OPEN and self.request is not None:
-            self._parsed_response = self._acceptance(self.subprotocol)
-        return self._parsed_response
-
-    @property
-    def subprotocol(self) -> str | None:
-        """The subprotocol that was agreed, if one was."""
-        if self._parsed_response is None and self._state >= State.OPEN and self.request is not None:
-            return self.server._hooks.choose(self.request.headers)
-        return super().subprotocol
-
-    def respond(self, status: http.HTTPStatus | int, text: str) -> Response:
-        """Make a response with a text, to be returned by ``process_request``."""
-        return plain_response(int(status), text)
-
-    def _acceptance(self, subprotocol: str | None) -> Response:
-        """The response that opens the connection, as the engine writes it."""
-        assert self.request is not None
-        headers = Headers([("Upgrade", "websocket"), ("Connection", "Upgrade")])
-        headers["Sec-WebSocket-Accept"] = accept_key(self.request.headers.get("Sec-WebSocket-Key", ""))
-        for name, value in (
-            ("Sec-WebSocket-Protocol", subprotocol),
-            ("Sec-WebSocket-Extensions", self._extension),
-            ("Server", self.server._server_header),
-        ):
-            if value is not None:
-                headers[name] = value
-        return Response(101, "Switching Protocols", headers)
-
-    # What the engine calls
-
-    def _on_closed(self, ending: _core.Ending) -> None:
-        super()._on_closed(ending)
-        self.server._gone(self)
-
-    def _on_handled(self, task: asyncio.Task[None]) -> None:
-        self.server._handled(self, task)
-
-    def _on_decided(self, task: asyncio.Task[None]) -> None:
-        self.server._decided(self, task)
 
 
 class Server:
@@ -245,7 +174,12 @@ class Server:
         )
         if isinstance(self._tls, ssl_module.SSLContext):
             self.logger.info("TLS by ssl.SSLContext is done in Python; everwire.TLS(certificate, key) is faster")
-        self._listeners.append(self._shard.listen(listening.dup().detach(), settings, self))
+        self._listeners.append(self._shard.listen(listening.dup().detach(), settings, self._endpoint))
+
+    @property
+    def _endpoint(self) -> Endpoint:
+        # It has no state. One that is kept would refer to what refers to it, and both would wait for the garbage collector.
+        return Endpoint(self)
 
     def _stop_serving(self) -> None:
         listeners, self._listeners = self._listeners, []
@@ -262,133 +196,3 @@ class Server:
 
     async def _when_closed(self) -> None:
         await asyncio.shield(self._closed)
-
-    # What the engine calls
-
-    def _make(self) -> ServerConnection:
-        context = self._context.copy()
-        connection = context.run(self._create_connection, self)
-        if not isinstance(connection, ServerConnection):
-            raise TypeError(f"create_connection returned {type(connection).__name__}: expected a ServerConnection")
-        if connection._state != State.CONNECTING or hasattr(connection, "_context"):
-            raise UsageError("create_connection returned a connection that is in use: make a new one each time")
-        connection._context = context
-        return connection
-
-    def _make_driver(self) -> SSLDriver:
-        """TLS for one connection; only asked for if it is an :class:`ssl.SSLContext` that does it."""
-        assert isinstance(self._tls, ssl_module.SSLContext)
-        return SSLDriver(self._tls, server_side=True)
-
-    def _request(self, connection: ServerConnection) -> None:
-        if self._shutdown is not None:
-            return self._answer(connection, plain_response(503, CLOSING), None)
-        if len(self._deciding) >= self._limits.hooks:
-            return self._answer(connection, self._hooks.too_many(self._limits.hooks), None)
-        try:
-            decide = self._hooks.decide(connection, self._shard, self._answer)
-            task = self.loop.create_task(decide, context=connection._context)
-            if not task.done():
-                self._deciding[connection] = task
-                task.add_done_callback(connection._on_decided, context=connection._context)
-        except Exception:
-            # No task, no decision.
-            self._answer(connection, plain_response(500, FAILED), None)
-            raise
-
-    def _withdrawn(self, connection: ServerConnection) -> None:
-        # All at once while the server closes: then they are cancelled a few at a time.
-        if self._shutdown is None:
-            self._cancel_hook(connection)
-
-    def _cancel_hook(self, connection: ServerConnection) -> None:
-        """Cancel what thinks about a request: nobody waits for the answer any more."""
-        task = self._deciding.get(connection)
-        if task is not None and not task.cancelling():  # once is enough: it may be cleaning up
-            task.cancel()
-
-    def _opened(self, connection: ServerConnection) -> None:
-        if self._closed.done():
-            # Everything has ended; this one was answered in the very moment in which nobody was there yet.
-            connection.abort()
-            return
-        self._connections.add(connection)
-        if self._farewell is not None:
-            connection._close(*self._farewell)
-        context = connection._context
-        del connection._context  # whoever goes on working for the connection keeps it
-        result = context.run(self._handler, connection)
-        if type(result) is CoroutineType or inspect.isawaitable(result):
-            task = self.loop.create_task(self._supervise(connection, result), context=context)
-            if not task.done():
-                self.handlers[connection] = task
-                task.add_done_callback(connection._on_handled, context=context)
-
-    def _failed(self, connection: ServerConnection | None, failure: _core.Failure) -> None:
-        if connection is not None:
-            self._withdrawn(connection)
-        cause = failure.cause
-        if cause.kind != "refused":
-            self.logger.debug("opening handshake failed: %s", cause.text)
-        elif cause.text:
-            self.logger.info("opening handshake refused with %d: %s", cause.number, cause.text)
-
-    def _starved(self, text: str) -> None:
-        self.logger.error("accepting pauses for a moment: %s", text)
-
-    def _gone(self, connection: ServerConnection) -> None:
-        self._connections.discard(connection)
-        if self._shutdown is not None:
-            self._shutdown.connection_closed(connection)
-
-    # Tasks
-
-    async def _supervise(self, connection: ServerConnection, handling: Awaitable[None]) -> None:
-        code = 1000
-        try:
-            await handling
-        except Exception as error:
-            if connection._is_own(error):
-                # The handler was receiving or sending when the connection ended: no fault of this program.
-                connection.logger.debug("connection handler ended by the peer: %s", error)
-            else:
-                connection.logger.exception("connection handler failed")
-                code = 1011
-        except GeneratorExit:
-            # The loop went away with this task, and with the connection.
-            raise
-        except BaseException:
-            if connection._state == State.OPEN:
-                connection._close(1001, "")
-            raise
-        if connection._state < State.CLOSED:
-            await connection.close(code)
-
-    def _handled(self, connection: ServerConnection, task: asyncio.Task[None]) -> None:
-        self.handlers.pop(connection, None)
-        if task.cancelled() and connection._state == State.OPEN:
-            # Before its first step: nobody else is there to close.
-            connection._close(1001, "")
-        if self._shutdown is not None:
-            self._shutdown.settle()
-
-    def _decided(self, connection: ServerConnection, task: asyncio.Task[None]) -> None:
-        self._deciding.pop(connection, None)
-        if task.cancelled():
-            # Before its first step, likewise.
-            self._answer(connection, plain_response(503, CLOSING), None)
-        if self._shutdown is not None:
-            self._shutdown.settle()
-
-    def _answer(self, connection: ServerConnection, response: Response, subprotocol: str | None) -> None:
-        if connection._state != State.CONNECTING:
-            return
-        if response.status_code == 101 and not self.is_serving():
-            response = plain_response(503, CLOSING)
-        connection._parsed_response = response
-        if response.status_code == 101:
-            fields = [(name, value) for name, value in response.headers.raw_items() if name.lower() not in _OWN_FIELDS]
-            self._shard.accept(connection, subprotocol, fields)
-        else:
-            fields = list(response.headers.raw_items())
-            self._shard.respond(connection, response.status_code, response.reason_phrase, fields, response.body)

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, TypeVar
 from ..connection import State
 
 if TYPE_CHECKING:
-    from .server import Server, ServerConnection
+    from .connection import ServerConnection
+    from .server import Server
 
 __all__ = ["HANDLER_TIMEOUT", "Shutdown"]
 
@@ -108,7 +109,7 @@ class Shutdown:
         finally:
             for connection in server._deciding:
                 self._cleanups.add(connection)
-            self._spread(server._deciding, server._cancel_hook)
+            self._spread(server._deciding, server._endpoint.cancel_hook)
             for connection in server.handlers:
                 if connection._state == State.CLOSED:
                     self._handlers.add(connection)
