@@ -1,5 +1,5 @@
 # Every verb is a script in tools/, or of the part that it is about. `make run` and `make test` set up what they need.
-.PHONY: run test check build bench fuzz conformance docs wheel format clean
+.PHONY: run test check build bench fuzz soak conformance docs wheel format clean
 
 run:
 	@tools/python tools/run.py
@@ -13,6 +13,8 @@ bench:
 	@tools/python bench/run.py
 fuzz:
 	@tools/python tools/fuzz.py
+soak:
+	@tools/python tools/soak.py
 conformance:
 	@tools/python tests/conformance/run.py
 docs:

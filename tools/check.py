@@ -8,7 +8,9 @@ import sys
 
 import environment
 import machine
-from step import ROOT, TARGET, Missing, Tally, main, run
+from step import ROOT, TARGET, Missing, main, run
+from tally import Step, Tally
+from testing import pytest
 
 LOAD = ROOT / "bench" / "load" / "Cargo.toml"
 FUZZ = ROOT / "crates" / "everwire-wire" / "fuzz" / "Cargo.toml"
@@ -24,17 +26,28 @@ def prepare() -> None:
         StepFailed: something does not build.
     """
     environment.engine("dev-opt")
+    packages()
+
+
+def packages() -> None:
+    """Install what the checks and the tests import.
+
+    Raises:
+        StepFailed: pip failed.
+    """
     environment.packages(environment.TOOLS / "check.txt", environment.TESTS / "requirements.txt")
 
 
-def check(tally: Tally) -> None:
-    """Run every check but the tests of the architecture."""
-    tally.run("ruff", ruff)
-    tally.run("mypy", lambda: python("mypy"))
-    tally.run("pyright", pyright)
-    tally.run("stubtest", lambda: python("mypy.stubtest", "everwire._core", "--mypy-config-file", "pyproject.toml"))
-    tally.run("rustfmt", rustfmt)
-    tally.run("clippy", clippy)
+def lanes() -> tuple[list[Step], list[Step]]:
+    """Every check but the tests of the architecture: those of Python and those of Rust, which may run side by side."""
+    stubs = ("mypy.stubtest", "everwire._core", "--mypy-config-file", "pyproject.toml")
+    of_python: list[Step] = [
+        ("ruff", ruff),
+        ("mypy", lambda: python("mypy")),
+        ("pyright", pyright),
+        ("stubtest", lambda: python(*stubs)),
+    ]
+    return of_python, [("rustfmt", rustfmt), ("clippy", clippy)]
 
 
 def ruff() -> None:
@@ -64,7 +77,7 @@ def clippy() -> None:
 
 
 def architecture() -> None:
-    python("pytest", "tests/architecture", "tests/typing")
+    pytest("tests/architecture", "tests/typing")
 
 
 def python(module: str, *arguments: str) -> None:
@@ -87,7 +100,7 @@ def _has_openssl() -> bool:
 def checks() -> int:
     prepare()
     tally = Tally()
-    check(tally)
+    tally.side_by_side(*lanes())
     tally.run("architecture", architecture)
     return tally.finish()
 

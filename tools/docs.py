@@ -1,16 +1,15 @@
 """``make docs``: write the pages that are generated, then run the code of all pages and follow their links."""
 
-import sys
-
 import check
 import limits
-from step import main, run
+from step import main
+from testing import pytest
 
 
 def docs() -> None:
     check.prepare()
     limits.page(write=True)
-    run(sys.executable, "-m", "pytest", "tests/docs")
+    pytest("tests/docs")
 
 
 if __name__ == "__main__":

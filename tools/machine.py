@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from step import ROOT, Missing, run, say
 
 RUSTUP = "install Rust from https://rustup.rs"
+_one_at_a_time = threading.Lock()
 
 
 def rust() -> None:
@@ -50,18 +52,19 @@ def install(programs: Mapping[str, str]) -> None:
         Missing: they may not be installed here; the text names them.
         StepFailed: the package manager failed.
     """
-    missing = {program: package for program, package in programs.items() if shutil.which(program) is None}
-    if not missing:
-        return
-    packages = sorted(set(missing.values()))
-    if not may_install():
-        raise Missing(f"{', '.join(missing)} missing: install it (on Debian: apt-get install {' '.join(packages)})")
-    say(f"installing Debian packages: {' '.join(packages)}")
-    apt = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
-    environment = {"DEBIAN_FRONTEND": "noninteractive"}
-    run(*apt, "update", environment=environment)
-    with _no_daemons():
-        run(*apt, "install", "--no-install-recommends", *packages, environment=environment, quiet=True)
+    with _one_at_a_time:
+        missing = {program: package for program, package in programs.items() if shutil.which(program) is None}
+        if not missing:
+            return
+        packages = sorted(set(missing.values()))
+        if not may_install():
+            raise Missing(f"{', '.join(missing)} missing: install it (on Debian: apt-get install {' '.join(packages)})")
+        say(f"installing Debian packages: {' '.join(packages)}")
+        apt = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
+        environment = {"DEBIAN_FRONTEND": "noninteractive"}
+        run(*apt, "update", environment=environment)
+        with _no_daemons():
+            run(*apt, "install", "--no-install-recommends", *packages, environment=environment, quiet=True)
 
 
 def may_install() -> bool:

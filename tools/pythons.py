@@ -13,12 +13,15 @@ from pathlib import Path
 import environment
 import machine
 from step import ROOT, TARGET, main, run, say
+from testing import CPUS, pytest
 
 FOLDER = TARGET / "pythons"
 SOURCES = ("Cargo.toml", "Cargo.lock", "pyproject.toml", "crates/**/*.rs", "crates/*/Cargo.toml", "python/**/*.py")
-TESTS = ("tests/integration", "-k", "not identity and not outside", "--maxfail=5")
-NEEDED = ("cryptography", "psutil", "pytest", "pytest-asyncio", "pytest-timeout", "trustme", "uvloop")
-"""The quick tests: one column of the matrix; and what they import, in the versions of tests/requirements.txt."""
+TESTS = ("tests/integration", "tests/faults/test_fork.py", "tests/faults/test_program_end.py")
+CHOSEN = "not identity and not core"
+"""What may differ from one Python to another: awaitables, tasks, threads, garbage, asyncio's transports; not TLS in the core."""
+NEEDED = ("cryptography", "psutil", "pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "trustme", "uvloop")
+"""What these tests import, in the versions of tests/requirements.txt."""
 
 
 def others() -> list[Path]:
@@ -29,7 +32,7 @@ def others() -> list[Path]:
 
 
 def try_out(python: Path) -> None:
-    """Build, install and run the quick tests with one Python.
+    """Build, install and run its tests with one Python.
 
     Raises:
         StepFailed: one of these failed.
@@ -48,7 +51,8 @@ def try_out(python: Path) -> None:
         newest = max(wheels.glob("*.whl"), key=lambda wheel: wheel.stat().st_mtime)
         run(*_pip(folder), "install", "--quiet", "--no-deps", "--force-reinstall", newest)
         stamp.write_text(_digest())
-    run(folder / "bin" / "python", "-m", "pytest", *TESTS)
+    # Something else runs beside this.
+    pytest(*TESTS, "-k", CHOSEN, python=folder / "bin" / "python", workers=CPUS)
 
 
 def _pip(folder: Path) -> list[str | Path]:

@@ -108,6 +108,11 @@ class Connection:
         to the socket at once, so it leaves before a computation that follows; the rest leaves together at the end of
         the turn. Cost: one copy of the payload.
 
+        A message of any size can be sent: one of more than ``limits.output`` bytes goes out in parts, a frame each, from
+        the caller's own memory as the peer reads, and a piece of 256 KiB at a time is copied. Other messages wait for
+        its end, pings and pongs pass between; cancelling it in the middle closes the connection with 1011. A
+        ``bytearray`` or another buffer must not be changed until ``send()`` returns.
+
         Args:
             message: a text frame if ``str``, a binary frame if bytes-like. An iterable or asynchronous iterable of
                 either is sent as one message in parts, a frame each; other messages wait for its end, and leaving it
@@ -115,8 +120,8 @@ class Connection:
             text: ``True`` sends bytes as text, ``False`` sends text as binary; ``None`` goes by the type.
 
         Raises:
-            ConnectionClosed: the closing handshake has begun; nothing was queued.
-            LimitExceeded: the message does not fit into ``limits.output``; nothing was queued.
+            ConnectionClosed: the closing handshake has begun: nothing was queued, or the connection ended within a message
+                that goes in parts.
             TypeError: it is no message: a mapping, a number, or an iterable of different types.
             ValueError: ``text=True``, and the bytes are not UTF-8; nothing was queued.
         """
@@ -137,7 +142,8 @@ class Connection:
             LimitExceeded: the peer does not read, and the message does not fit into ``limits.output`` any more; nothing
                 was queued, and the connection stays open.
             TypeError: the message is neither text nor bytes-like.
-            UsageError: a message in parts is being sent, or this is not the thread of the connection's event loop.
+            UsageError: a message in parts (an iterable, or more than ``limits.output``) is being sent, or this is not the
+                thread of the connection's event loop.
             ValueError: ``text=True``, and the bytes are not UTF-8; nothing was queued.
         """
 

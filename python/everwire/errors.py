@@ -25,7 +25,14 @@ __all__ = [
 
 
 class EverwireError(Exception):
-    """The root of them all."""
+    """The root of them all.
+
+    Attributes:
+        worked_before: what a client that comes back knows when it judges an error: before a handshake that failed, whether it had
+            a connection at all; of a connection that was closed, whether it lived for a minute.
+    """
+
+    worked_before = False
 
 
 class UsageError(EverwireError, RuntimeError):
@@ -46,12 +53,16 @@ class HandshakeFailed(EverwireError):
     Attributes:
         response: what the server answered instead of 101; ``None`` if it did not answer, or not in HTTP.
         proxy: if it was a proxy that failed, or refused with that response: its URL, without user and password.
+        redirect: if it was another origin, to which a redirect led: that URL, without secrets.
+        alert: the alert with which the peer ended TLS (RFC 8446 §6), such as ``"internal_error"``; ``None`` if it did not.
     """
 
     def __init__(self, text: str, response: Response | None = None, *, proxy: str | None = None) -> None:
         super().__init__(text)
         self.response = response
         self.proxy = proxy
+        self.redirect: str | None = None
+        self.alert: str | None = None
 
     @property
     def status(self) -> int | None:

@@ -26,7 +26,7 @@ class Limits:
         queue_messages: received messages that wait for the application; beyond it reading stops.
         queue_bytes: the same in bytes.
         write_high: bytes of queued output above which ``send()`` waits.
-        output: bytes of queued output that nothing passes.
+        output: bytes of queued output of those who do not wait; ``send()`` sends a larger message in parts.
         message_overhead: bytes that every queued message counts for beside its own.
         pings_per_second: pings of the peer that are answered; ten times as many in a burst.
         memory: bytes of buffers in the whole process.

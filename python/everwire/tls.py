@@ -7,7 +7,7 @@ from pathlib import Path
 
 from . import _core
 
-__all__ = ["TLS", "client_tls", "server_tls"]
+__all__ = ["TLS", "client_tls", "server_tls", "without_identity"]
 
 Pem = str | os.PathLike[str] | bytes
 """A path, or the PEM text itself as bytes."""
@@ -96,6 +96,13 @@ def server_tls(tls: TLS) -> _core.ServerTLS:
     if tls._server is None:
         tls._server = _core.ServerTLS(*tls._server_options())
     return tls._server
+
+
+def without_identity(tls: TLS) -> TLS:
+    """The same trust, and no certificate of one's own."""
+    if tls._certificate is None:
+        return tls
+    return TLS(trust=tls._trust, verify=tls._verify, check_hostname=tls._check_hostname)
 
 
 def client_tls(tls: TLS) -> _core.ClientTLS:

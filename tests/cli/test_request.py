@@ -114,6 +114,58 @@ async def test_verbose_shows_the_handshake_and_no_secrets(ask: Ask) -> None:
     assert secret not in ask.outcome.err
 
 
+JWT = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2ln"
+
+
+@pytest.mark.parametrize("choice", ["chat", "bearer", "s3cret", JWT])
+async def test_verbose_shows_no_token_among_subprotocols(choice: str, ask: Ask) -> None:
+    offered = ["chat", "bearer", "s3cret", JWT, "bearer.s3cret"]
+    options = [part for name in offered for part in ("--subprotocol", name)]
+    request = await ask("-v", *options, subprotocols=[choice])
+    assert request.headers["Sec-WebSocket-Protocol"].replace(" ", "").split(",") == offered
+    assert "> Sec-WebSocket-Protocol: chat, bearer, ***, ***, ***" in ask.outcome.err.splitlines()
+    assert "s3cret" not in ask.outcome.err
+    assert JWT not in ask.outcome.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("WS://user:s3cret@127.0.0.1:1/",),
+        ("ws://user:s3@s3cret@127.0.0.1:1/",),
+        ("ws://user:s3cret/x@h/",),
+        ("HTTP://user:s3cret@h/",),
+        ("https://user:s3cret@h/?token=s3cret",),
+        ("ws://user:s3cret@h/#f",),
+        ("user:s3cret@127.0.0.1:1",),
+        ("/?token=s3cret",),
+        ("ws://user:s3cret@localhost/?token=s3cret", "--insecure"),
+        ("ws://localhost:1/", "-H", "Authorization s3cret"),
+        ("ws://localhost:1/", "--token", "s3cret x"),
+        ("ws://localhost:1/", "--subprotocol", "bearer", "--subprotocol", "s3cret x"),
+        ("ws://localhost:1/", "--proxy", "ftp://user:s3cret@p"),
+        ("ws://h.test/", "--proxy", "http://user:s3cret@127.0.0.1:1"),
+    ],
+)
+async def test_no_error_shows_a_secret(arguments: tuple[str, ...], command: Command) -> None:
+    outcome = await command.run("connect", *arguments, "-v", "--timeout", "5")
+    assert outcome.code in (2, 3)
+    assert "s3cret" not in outcome.err + outcome.out.decode()
+
+
+async def test_what_a_refusal_repeats_of_the_url_is_masked_too(command: Command, serve: Serve) -> None:
+    async def handler(connection: everwire.ServerConnection) -> None: ...
+
+    url = await serve(
+        handler,
+        process_request=lambda connection, request: connection.respond(404, f"no {url}{request.path} for {JWT}"),
+    )
+    outcome = await command.run("connect", f"{url}?token=s3cret", "-v")
+    assert outcome.code == 4
+    assert "s3cret" not in outcome.err
+    assert JWT not in outcome.err
+
+
 async def test_verbose_shows_a_refusal_too(command: Command, serve: Serve) -> None:
     async def handler(connection: everwire.ServerConnection) -> None: ...
 
@@ -181,13 +233,21 @@ async def test_a_proxy_is_gone_through(command: Command, echo: str) -> None:
         assert (outcome.code, outcome.lines, len(proxy.asked)) == (0, ["x"], 1)
 
 
-async def test_the_proxy_of_the_environment_is_gone_through_unless_none_is_wanted(command: Command, echo: str) -> None:
+async def test_the_proxy_of_the_environment_is_gone_through_unless_none_is_wanted(
+    command: Command, serve: Serve
+) -> None:
+    async def handler(connection: everwire.ServerConnection) -> None:
+        async for message in connection:
+            await connection.send(message)
+
+    here = await serve(handler, allowed_hosts=["*"])
+    # Leads to this machine as well, and does not say so.
+    there = here.replace("127.0.0.1", "0.0.0.0")
     async with ConnectProxy() as proxy:
-        command.environment["ws_proxy"] = proxy.url()
-        assert (await command.run("connect", echo, "--send", "x", "--count", "1")).code == 0
-        assert len(proxy.asked) == 1
-        assert (await command.run("connect", echo, "--send", "x", "--count", "1", "--proxy", "none")).code == 0
-        assert len(proxy.asked) == 1
+        command.environment["ws_proxy"] = command.environment["all_proxy"] = proxy.url()
+        for url, options, asked in ((there, (), 1), (there, ("--proxy", "none"), 1), (here, (), 1)):
+            assert (await command.run("connect", url, "--send", "x", "--count", "1", *options)).code == 0
+            assert len(proxy.asked) == asked
 
 
 async def test_a_proxy_that_refuses_is_3_and_its_password_is_not_shown(command: Command, echo: str) -> None:

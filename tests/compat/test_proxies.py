@@ -34,12 +34,14 @@ def url(server):
 
 
 async def test_the_proxy_of_the_environment_is_used_unless_it_is_switched_off(monkeypatch):
-    async with ConnectProxy() as proxy, serve(echo, "127.0.0.1", 0) as server:
+    async with ConnectProxy() as proxy, serve(echo, "127.0.0.1", 0, allowed_hosts=["*"]) as server:
         monkeypatch.setenv("https_proxy", proxy.url())
-        async with connect(url(server)) as client:
+        # Leads to this machine as well, and does not say so.
+        elsewhere = url(server).replace("127.0.0.1", "0.0.0.0")
+        async with connect(elsewhere) as client:
             await client.send("hello")
             assert await client.recv() == "hello"
-        async with connect(url(server), proxy=None):
+        async with connect(elsewhere, proxy=None), connect(url(server)):
             pass
         assert len(proxy.asked) == 1
 

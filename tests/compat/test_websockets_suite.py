@@ -16,7 +16,7 @@ import pytest
 
 from compat import suite, upstream
 
-pytestmark = pytest.mark.timeout(500)
+pytestmark = pytest.mark.timeout(400)
 
 HERE = Path(__file__).parent
 QUICK, SLOW = 20, 100

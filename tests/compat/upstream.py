@@ -7,6 +7,7 @@ repository.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -39,17 +40,29 @@ def tree() -> Path:
     """
     if other := os.environ.get("EVERWIRE_WEBSOCKETS_TREE"):
         return Path(other)
-    places = {version: BUILD / f"websockets-{version}" for version in (NEWEST, DEBIANS)}
-    for place in places.values():
-        if place.exists():
-            return place
+    BUILD.mkdir(parents=True, exist_ok=True)
+    # Tests in other processes want it, too.
+    with open(BUILD / "websockets.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return found() or fetched()
+
+
+def place(version: str) -> Path:
+    return BUILD / f"websockets-{version}"
+
+
+def found() -> Path | None:
+    return next((place(version) for version in (NEWEST, DEBIANS) if place(version).exists()), None)
+
+
+def fetched() -> Path:
     reasons = []
     for version, fetch in ((NEWEST, from_authors), (DEBIANS, from_debian)):
         work = BUILD / f"fetching-{os.getpid()}"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         try:
-            return fetch(work).rename(places[version])
+            return fetch(work).rename(place(version))
         except (OSError, subprocess.SubprocessError, Unavailable) as error:
             reasons.append(f"{fetch.__name__}: {error}")
         finally:

@@ -11,7 +11,7 @@ import pytest
 RUN = Path(__file__).with_name("run.py")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(400)
 def test_no_case_fails_and_every_result_is_the_expected_one() -> None:
     run = subprocess.run(
         [sys.executable, RUN, "--quick"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False

@@ -72,7 +72,7 @@ async def test_it_comes_back_after_every_break(wire, proxy, seen, fault):
 
 
 async def test_a_link_that_is_only_half_there_is_replaced(wire, proxy, seen):
-    beats = {"ping_interval": 30 * MS, "ping_timeout": 100 * MS, "close_timeout": 50 * MS}
+    beats = {"ping_interval": 30 * MS, "ping_timeout": 300 * MS, "close_timeout": 50 * MS}
     async with wire.reconnecting(proxy.port, reconnect_delays=soon, open_timeout=500 * MS, **beats) as ws:
         receiving = asyncio.ensure_future(ws.recv())
         proxy.is_silent = True

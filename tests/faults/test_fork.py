@@ -49,12 +49,14 @@ async def go_on():
     server.close()
     await server.wait_closed()
     assert client.close_code == 1000
+    assert everwire._core.memory_held() == 0, "what is gone is still charged"
 
 
 def fork(child):
     process = os.fork()
     if process == 0:
         try:
+            assert everwire._core.memory_held() == 0, "what the parent holds is charged to the child"
             child()
             sys.stdout.flush()
         except BaseException:

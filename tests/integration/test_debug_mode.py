@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import time
 
 import pytest
@@ -35,7 +36,7 @@ async def debug(caplog):
     loop.set_exception_handler(lambda loop, context: told.append(context))
     yield
     # What follows is slow by itself.
-    loop.set_debug(False)
+    loop.slow_callback_duration = math.inf
     gc.collect()
     await asyncio.sleep(0)
     assert told == []

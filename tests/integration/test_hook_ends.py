@@ -72,9 +72,9 @@ async def test_a_hook_is_cancelled_when_open_timeout_has_passed_and_not_only_whe
             client.write(request())
             await hook.entered.wait()
             assert (await client.head()).status == 408
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            assert (hook.cancelled, hook.running) == (1, 0)
+            # The client is still there: it is told that the end has come, and has two seconds to hang up.
+            await eventually(lambda: (hook.cancelled, hook.running) == (1, 0), 1000 * MS)
+            assert server._shard.connections
 
 
 async def test_a_hook_that_does_not_heed_it_has_no_say_any_more(wire):

@@ -72,6 +72,8 @@ def drop_a_loop(make_loop, handler, *tls):
     loop = make_loop()
     server, client, port = loop.run_until_complete(begin(handler, *tls))
     references = [weakref.ref(it) for it in (loop, server, client, server._shard, *server.connections)]
+    # The thread that looked up the address holds the loop until it has ended.
+    loop.run_until_complete(loop.shutdown_default_executor())
     with warnings.catch_warnings():
         # uvloop says goodbye to its transports aloud, and hangs if that raises.
         warnings.simplefilter("ignore", ResourceWarning)

@@ -454,7 +454,7 @@ class TestOnOpen:
             if len(calls) < 3:
                 await asyncio.Event().wait()
 
-        async with client(service, on_open=slow, open_timeout=50 * MS) as ws:
+        async with client(service, on_open=slow, open_timeout=300 * MS) as ws:
             assert ws.state == "open"
         assert len(service.connections) == 3
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import ssl
+
 import pytest
+from peer.certificates import authority, client_context, identity
 from peer.frames import TEXT, encode
 from peer.server import RawServer, answer
 from peer.timing import MS
 
 import everwire
+from everwire.connection import tls_session
 
 SECRET = {
     "Authorization": "Bearer s3cret",
@@ -165,3 +170,65 @@ async def test_all_of_them_together_have_the_open_timeout():
         async with here.server:
             with pytest.raises(TimeoutError, match="timed out during opening handshake"):
                 await everwire.connect(here.url, open_timeout=200 * MS)
+
+
+@contextlib.asynccontextmanager
+async def asking(answer=None, host="127.0.0.1"):
+    """A TLS server that wants to see certificates, and sends on to ``answer``; its port, and the certificates that it saw."""
+    seen = []
+
+    def look(connection, request):
+        seen.append(tls_session(connection).peer_certificate)
+        if answer is not None:
+            response = connection.respond(302, "")
+            response.headers["Location"] = answer()
+            return response
+        return None
+
+    async def handler(connection):
+        await connection.send("here")
+
+    tls = everwire.TLS(identity().certificate, identity().key, client_ca=authority("clients").pem, client_optional=True)
+    options = {"ssl": tls, "process_request": look, "allowed_hosts": ["*"]}
+    async with everwire.serve(handler, host, 0, **options) as server:
+        yield server.sockets[0].getsockname()[1], seen
+
+
+def showing(kind, folder):
+    """Trust in the usual authority, and a certificate to show."""
+    certificate, key = authority("clients").issue("client.test").write(folder, "client")
+    if kind == "core":
+        return everwire.TLS(certificate, key, trust=authority().pem)
+    context = client_context()
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+@pytest.mark.parametrize("kind", ["core", "context"])
+async def test_another_origin_sees_no_client_certificate_and_has_to_have_its_own_name(kind, tmp_path):
+    target = []
+    async with (
+        asking() as (there, seen_there),
+        asking(target.pop) as (here, seen_here),
+        asking(host="127.0.0.2") as (far, _),
+    ):
+        options = {"ssl": showing(kind, tmp_path), "server_hostname": "localhost"}
+        target.append(f"wss://localhost:{there}/")
+        await arrived(f"wss://127.0.0.1:{here}/", **options)
+        assert (seen_here[0] is None, seen_there[0] is None) == (False, True)
+
+        # The name that was given is not taken along: this one is checked against what the redirect says.
+        target.append(f"wss://127.0.0.2:{far}/")
+        with pytest.raises(everwire.HandshakeFailed) as raised:
+            await arrived(f"wss://127.0.0.1:{here}/", **options)
+        assert isinstance(raised.value.__cause__, ssl.SSLCertVerificationError)
+        assert raised.value.redirect == f"wss://127.0.0.2:{far}/"
+
+
+@pytest.mark.parametrize("kind", ["core", "context"])
+async def test_the_same_origin_sees_the_certificate_again(kind, tmp_path):
+    target = ["/again"]
+    async with asking(lambda: target.pop() if target else "ws://elsewhere/") as (here, seen):
+        with pytest.raises(everwire.HandshakeFailed, match="non-secure"):
+            await arrived(f"wss://127.0.0.1:{here}/", ssl=showing(kind, tmp_path))
+        assert [one is None for one in seen] == [False, False]

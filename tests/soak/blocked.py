@@ -1,4 +1,4 @@
-"""A server with every default whose event loop stands still for a while; it prints who is still there, in JSON.
+"""A server whose event loop stands still for a while; it prints who is still there, in JSON.
 
 Usage: blocked.py asyncio|uvloop SECONDS
 
@@ -20,6 +20,8 @@ import everwire
 
 LOOP, SECONDS = sys.argv[1], float(sys.argv[2])
 EACH = 10
+HEARTBEATS = {"ping_interval": SECONDS / 3, "ping_timeout": SECONDS / 3}
+"""Every one of them is missed. After a minute these are the defaults."""
 is_blocked, is_over, is_counted, is_finished = (threading.Event() for _ in range(4))
 
 
@@ -50,9 +52,9 @@ async def serve(ports: list[int], has_served: threading.Event, outcome: dict[str
     records = Records()
     logging.getLogger("everwire").addHandler(records)
     loop = asyncio.get_running_loop()
-    async with everwire.serve(handle, "127.0.0.1", 0) as server:
+    async with everwire.serve(handle, "127.0.0.1", 0, **HEARTBEATS) as server:
         ports.append(server.sockets[0].getsockname()[1])
-        clients = [await everwire.connect(f"ws://127.0.0.1:{ports[0]}/") for _ in range(EACH)]
+        clients = [await everwire.connect(f"ws://127.0.0.1:{ports[0]}/", **HEARTBEATS) for _ in range(EACH)]
         has_served.set()
         while len(server.connections) < 2 * EACH:
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Connecting and closing ten thousand times: what is held is the same before and after."""
+"""Connecting and closing again and again: what is held is the same before and after."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ from pathlib import Path
 import pytest
 from peer.process import run
 
+from soak.length import PATIENCE, TIMES
+
 KIB = 1024
 PROGRAM = (Path(__file__).parent / "cycles.py").read_text()
 TESTS = Path(__file__).parent.parent
 
 
+@pytest.mark.timeout(PATIENCE)
 @pytest.mark.parametrize(
     ("loop", "kind", "style", "cycles"),
     [
-        ("asyncio", "plain", "iteration", 10_000),
-        ("uvloop", "plain", "callback", 10_000),
-        ("asyncio", "core", "callback", 1000),
-        ("uvloop", "core", "iteration", 1000),
-        ("asyncio", "outside", "iteration", 1000),
+        ("asyncio", "plain", "iteration", 2000),
+        ("uvloop", "plain", "callback", 2000),
+        ("asyncio", "core", "callback", 400),
+        ("uvloop", "core", "iteration", 400),
+        ("asyncio", "outside", "iteration", 400),
     ],
 )
 def test_cycles_leave_nothing_behind(loop, kind, style, cycles):
     laps = 4
-    arguments = (loop, kind, style, str(laps), str(cycles // laps))
-    (printed,) = run(PROGRAM, *arguments, within=50, env={**os.environ, "PYTHONPATH": str(TESTS)})
+    arguments = (loop, kind, style, str(laps), str(TIMES * cycles // laps))
+    (printed,) = run(PROGRAM, *arguments, within=0.8 * PATIENCE, env={**os.environ, "PYTHONPATH": str(TESTS)})
     warm, *others = json.loads(printed)
     for lap in others:
         assert lap["descriptors"] == warm["descriptors"]
@@ -37,5 +40,6 @@ def test_cycles_leave_nothing_behind(loop, kind, style, cycles):
         assert lap["objects"] <= warm["objects"] + 1500
     # What Python allocated in the laps after the first, and has not freed.
     assert others[-1]["traced"] <= others[0]["traced"] + 256 * KIB
-    # What is held outside of Python. A lap more or less of pages that wait to be used again is no leak: that would be in both.
-    assert min(lap["resident"] for lap in others[-2:]) <= warm["resident"] + 4096 * KIB
+    # What is held outside of Python. Pages that wait to be used again are no leak: that grows with each lap.
+    resident = [lap["resident"] for lap in (warm, *others)]
+    assert min(resident[2:]) <= max(resident[:2]) + 4096 * KIB

@@ -74,7 +74,6 @@ def test_what_is_given_is_not_asked_for() -> None:
         ({"sock": object()}, "only once"),
         ({"token": "a", "headers": {"authorization": "b"}}, "give one of them"),
     ],
-    ids=str,
 )
 def test_what_is_wrong_in_any_case_is_said_at_once(arguments: dict[str, Any], text: str) -> None:
     with pytest.raises(UsageError, match=text):

@@ -62,9 +62,21 @@ class TestParsing:
             parse_proxy(url)
 
     def test_errors_and_names_never_show_the_password(self) -> None:
-        with pytest.raises(UsageError) as raised:
-            parse_proxy("http://user:secret@proxy/path")
-        assert "secret" not in str(raised.value)
+        for url in (
+            "http://user:secret@proxy/path",
+            "HTTP://user:secret@proxy/path",
+            "http://user:secret/secret@proxy",
+            "http://user:12/secret@proxy",
+            "http://user:secret@secret@proxy/path",
+            "http://user:secret@proxy:secret",
+            "ftp://user:secret@proxy",
+            "user:secret@proxy",
+            "http://secret@proxy",
+            "http://user:secret\N{DEGREE CELSIUS}@pro\N{CARE OF}xy",
+        ):
+            with pytest.raises(UsageError) as raised:
+                parse_proxy(url)
+            assert "secret" not in str(raised.value).rpartition("@")[0]
         assert str(parse_proxy("http://user:secret@proxy")) == "http://proxy:80"
         assert "secret" not in repr(parse_proxy("http://user:secret@proxy"))
         assert "secret" not in repr(Dialer(proxy="http://user:secret@proxy"))
@@ -89,7 +101,12 @@ class TestEnvironment:
             ({"socks_proxy": "a:1080"}, "socks5h://a:1080", "socks5h://a:1080"),
             ({"https_proxy": "a:3128"}, "http://a:3128", "http://a:3128"),
             ({"https_proxy": "socks5h://a"}, "socks5h://a", "socks5h://a"),
-            ({"all_proxy": "http://a"}, None, None),
+            ({"all_proxy": "http://a"}, "http://a", "http://a"),
+            ({"ALL_PROXY": "socks5h://a"}, "socks5h://a", "socks5h://a"),
+            ({"all_proxy": "a:3128"}, "http://a:3128", "http://a:3128"),
+            ({"all_proxy": "http://a", "http_proxy": "http://b"}, "http://b", "http://a"),
+            ({"all_proxy": "http://a", "https_proxy": "http://b"}, "http://b", "http://b"),
+            ({"all_proxy": "http://a", "no_proxy": "server.test"}, None, None),
             ({"https_proxy": ""}, None, None),
             ({"ws_proxy": "http://a", "socks_proxy": "http://b"}, "http://a", "socks5h://b"),
             ({"socks_proxy": "http://b", "https_proxy": "http://c"}, "socks5h://b", "socks5h://b"),
@@ -107,6 +124,81 @@ class TestEnvironment:
             monkeypatch.setenv(name, value)
         assert proxy_for("server.test", 80, secure=False) == plain
         assert proxy_for("server.test", 443, secure=True) == secure
+
+    @pytest.mark.parametrize(
+        ("entry", "host", "is_excepted"),
+        [
+            ("example", "example", True),
+            ("example", "a.example", True),
+            ("example", "a.b.EXAMPLE.", True),
+            ("example", "an-example", False),
+            (".example", "a.example", True),
+            (".example", "example", True),
+            (".example", "an-example", False),
+            ("*.example", "a.example", True),
+            ("*.example", "a.b.example", True),
+            ("*.example", "example", False),
+            ("*.example", "an-example", False),
+            ("EXAMPLE", "a.example", True),
+            ("other, example", "example", True),
+            ("other example", "example", True),
+            ("other,,example,", "example", True),
+            ("", "example", False),
+            ("*", "10.0.0.1", True),
+            ("example:8443", "example", True),
+            ("example:8444", "example", False),
+            ("*.example:8443", "a.example", True),
+            ("10.0.0.0/8", "10.255.0.1", True),
+            ("10.0.0.0/8", "11.0.0.1", False),
+            ("10.1.2.3/8", "10.255.0.1", True),
+            ("10.0.0.0/8:8443", "10.255.0.1", True),
+            ("10.0.0.0/8:8444", "10.255.0.1", False),
+            ("10.0.0.1", "10.0.0.1", True),
+            ("10.0.0.1:8443", "10.0.0.1", True),
+            ("10.0.0.1", "10.0.0.10", False),
+            ("0.0.1", "10.0.0.1", False),
+            ("10.0.0.0/8", "10.example", False),
+            ("fd00::/8", "fd12::1", True),
+            ("fd00::/8", "fe80::1%eth0", False),
+            ("fe80::/10", "fe80::1%eth0", True),
+            ("[fd00::1]:8443", "fd00::1", True),
+            ("[fd00::1]:8444", "fd00::1", False),
+            ("[fd00::1]", "fd00::1", True),
+            ("fd00::1", "fd00:0::1", True),
+            ("10.0.0.0/99", "10.0.0.1", False),
+        ],
+    )
+    @pytest.mark.parametrize("variable", ["no_proxy", "NO_PROXY"])
+    def test_what_no_proxy_excepts(
+        self, entry: str, host: str, is_excepted: bool, variable: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("all_proxy", "http://a")
+        monkeypatch.setenv(variable, entry)
+        assert (proxy_for(host, 8443, secure=True) is None) == is_excepted
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "app.localhost",
+            "127.0.0.1",
+            "127.255.0.1",
+            "::1",
+            "::ffff:127.0.0.1",
+        ],
+    )
+    def test_this_machine_is_never_reached_through_one(self, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("ws_proxy", "wss_proxy", "http_proxy", "https_proxy", "socks_proxy", "all_proxy"):
+            monkeypatch.setenv(name, "http://a")
+        for secure in (False, True):
+            assert proxy_for(host, 8000, secure=secure) is None
+
+    @pytest.mark.parametrize("host", ["localhost.test", "notlocalhost", "128.0.0.1", "::2", "10.0.0.1"])
+    def test_but_others_are(self, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("all_proxy", "http://a")
+        assert proxy_for(host, 8000, secure=False) == "http://a"
 
     def test_a_port_may_be_excepted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("https_proxy", "http://a")

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+import ssl
+from pathlib import Path
+from typing import Any
 
+import pytest
+from peer.certificates import authority, client_context, identity
+
+import everwire
 from everwire import HandshakeFailed, Headers, Response, UsageError
+from everwire.client.identity import without_identity
 from everwire.client.redirects import HandshakeRequest
+from everwire.http import parse_url
 
 SECRETS = {"Authorization": "Bearer x", "Cookie": "a=b", "Proxy-Authorization": "Basic eA==", "X-Kept": "yes"}
 
@@ -133,3 +141,96 @@ class TestCredentials:
     def test_tokens_in_subprotocols_stay_with_their_origin(self, offered: list[str], left: list[str]) -> None:
         assert follow("ws://a/", "ws://b/", None, *offered).subprotocols == tuple(left)
         assert follow("ws://a/", "/b", None, *offered).subprotocols == tuple(offered)
+
+
+class TestTLS:
+    def request(self, tls: everwire.TLS | ssl.SSLContext, **more: Any) -> HandshakeRequest:
+        return HandshakeRequest("wss://a/", parse_url("wss://a/"), Headers(), (), tls, **more)
+
+    def with_certificate(self, folder: Path) -> list[everwire.TLS | ssl.SSLContext]:
+        """One of each kind that shows a certificate and trusts an authority."""
+        certificate, key = identity().write(folder)
+        context = client_context()
+        context.load_cert_chain(certificate, key)
+        return [everwire.TLS(certificate, key, trust=authority().pem), context]
+
+    def test_the_same_origin_sees_the_certificate_and_has_the_same_name(self, tmp_path: Path) -> None:
+        for tls in self.with_certificate(tmp_path):
+            further = self.request(tls, server_hostname="name").follow(refused("/b"), None)
+            assert further is not None
+            assert (further.tls, further.server_hostname) == (tls, "name")
+
+    def test_another_origin_gets_neither(self, tmp_path: Path) -> None:
+        for tls in self.with_certificate(tmp_path):
+            further = self.request(tls, server_hostname="name").follow(refused("wss://b/"), None)
+            assert further is not None
+            assert further.tls is not tls
+            assert further.server_hostname is None
+            back = further.follow(refused("wss://a/"), None)
+            assert back is not None
+            assert back.tls is not tls
+            assert back.server_hostname is None
+
+    def test_a_context_that_shows_none_goes_along_with_all_that_it_trusts(self) -> None:
+        for context in (client_context(), ssl.create_default_context(cadata=identity().certificate.decode())):
+            assert without_identity(context) is context
+
+    def test_of_a_subclass_nobody_knows(self) -> None:
+        class Context(ssl.SSLContext):
+            pass
+
+        context = Context(ssl.PROTOCOL_TLS_CLIENT)
+        assert without_identity(context) is not context
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    def test_a_certificate_is_found_with_each_version(self, version: ssl.TLSVersion, tmp_path: Path) -> None:
+        context = client_context()
+        context.minimum_version = context.maximum_version = version
+        assert without_identity(context) is context
+        context.load_cert_chain(*identity().write(tmp_path))
+        assert without_identity(context) is not context
+
+    def test_a_context_is_made_anew_with_its_trust(self, tmp_path: Path) -> None:
+        context = ssl.create_default_context(cadata=authority().pem.decode())
+        context.load_cert_chain(*identity().write(tmp_path))
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        copy = without_identity(context)
+        assert isinstance(copy, ssl.SSLContext)
+        assert copy is not context
+        for name in ("verify_mode", "check_hostname", "verify_flags", "options", "minimum_version", "security_level"):
+            assert getattr(copy, name) == getattr(context, name)
+        assert copy.get_ca_certs(binary_form=True) == context.get_ca_certs(binary_form=True)
+        assert [one["name"] for one in copy.get_ciphers()] == [one["name"] for one in context.get_ciphers()]
+
+    def test_one_that_trusts_anybody_goes_on_to(self, tmp_path: Path) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_cert_chain(*identity().write(tmp_path))
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        copy = without_identity(context)
+        assert isinstance(copy, ssl.SSLContext)
+        assert (copy.check_hostname, copy.verify_mode) == (False, ssl.CERT_NONE)
+
+    def test_tls_without_a_certificate_is_as_it_was(self) -> None:
+        tls = everwire.TLS(trust=authority().pem)
+        assert without_identity(tls) is tls
+
+
+@pytest.mark.parametrize("location", ["ws://u:s3cret@b/", "WS://u:s3@cret@b/?token=s3cret"])
+def test_no_error_shows_a_secret_of_the_url(location: str) -> None:
+    with pytest.raises(HandshakeFailed, match="non-secure") as insecure:
+        HandshakeRequest.parse("wss://a/", Headers()).follow(refused(location), None)
+    with pytest.raises(UsageError, match="with a Unix socket") as tied:
+        HandshakeRequest.parse("ws://a/", Headers()).follow(refused(location), "a Unix socket")
+    for raised in (insecure, tied):
+        assert "cret" not in str(raised.value)
+    assert "cret" not in repr(HandshakeRequest.parse(location, Headers({"Authorization": "s3cret"}), ["s3cret"]))
+
+
+@pytest.mark.parametrize(
+    "location", ["ws://u:s3cret@b:x/", "ws://u:s3cret@[", "//u:s3cret@[", "ftp://u:s3cret@b/", "ws://s3cret@b/"]
+)
+def test_nor_does_one_about_a_location_that_is_no_url(location: str) -> None:
+    with pytest.raises(HandshakeFailed, match="cannot follow redirect") as raised:
+        HandshakeRequest.parse("ws://a/", Headers()).follow(refused(location), None)
+    assert "s3cret" not in str(raised.value)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
 from everwire import UsageError
-from everwire.http.url import URL, parse_url
+from everwire.http.url import URL, is_loopback, parse_url
 
 
 @pytest.mark.parametrize(
@@ -62,16 +64,33 @@ def test_what_is_none(url: str) -> None:
         parse_url(url)
 
 
-@pytest.mark.parametrize("rest", ["h/#f", "s3cret#s3cret@h/", "h:99999/", "a b/", "", "[::1/", "\u2028/"])
-@pytest.mark.parametrize("scheme", ["ws", "ftp"])
-def test_errors_never_show_the_password(scheme: str, rest: str) -> None:
+@pytest.mark.parametrize(
+    "rest",
+    ["h/#f", "s3cret#s3cret@h/", "h:99999/", "a b/", "", "[::1/", "\u2028/", "h/?token=s3cret#f", "h/#s3cret@h"],
+)
+@pytest.mark.parametrize("scheme", ["ws", "WS", "ftp"])
+@pytest.mark.parametrize("password", ["s3cret", "s3cret/s3cret", "s3cret@s3cret", "s3cret?s3cret", "s3cret\N{CARE OF}"])
+def test_errors_never_show_the_password(scheme: str, rest: str, password: str) -> None:
     with pytest.raises(UsageError) as raised:
-        parse_url(f"{scheme}://user:s3cret@{rest}")
+        parse_url(f"{scheme}://user:{password}@{rest}")
     assert "s3cret" not in str(raised.value)
+    assert "s3cret" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_nor_do_representations() -> None:
-    assert "s3cret" not in repr(parse_url("ws://user:s3cret@h/"))
+    assert "s3cret" not in repr(parse_url("ws://user:s3cret@h/?token=s3cret"))
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LocalHost", "localhost.", "a.localhost", "127.0.0.1", "127.9.9.9", "::1"]
+)
+def test_this_machine_by_its_names(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["localhost.test", "alocalhost", "126.0.0.1", "::", "0.0.0.0", "fe80::1%lo", ""])
+def test_no_other_names_are_this_machine(host: str) -> None:
+    assert not is_loopback(host)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ limits! {
     write_high = 64 * KIB, "bytes",
         "Queued output above which send() waits until it has fallen to a quarter.";
     output = 16 * MIB, "bytes",
-        "Queued output that nothing passes: send_nowait() fails and broadcast() skips or closes (1013) a connection beyond it.";
+        "Queued output of those who do not wait: beyond it send_nowait() fails and broadcast() skips or closes (1013) a connection; send() sends a larger message in parts.";
     message_overhead = 64, "bytes",
         "Added to every message that waits for a slow peer, so that a million empty messages are not free.";
     pings_per_second = 100, "pings a second",

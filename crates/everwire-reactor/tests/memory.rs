@@ -178,5 +178,5 @@ fn a_reader_that_keeps_pace_behind_a_backlog_may_get_any_number_of_small_message
         let sent = driver.shard.send(id, Kind::Binary, &[1; 200]);
         assert_eq!(sent, Ok(()), "after {count} messages, {} bytes wait", driver.shard.output_len(id));
     }
-    assert!(driver.shard.output_len(id) > 4 * MIB);
+    assert!(driver.shard.output_len(id) > MIB);
 }

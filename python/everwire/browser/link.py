@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from ..client import ClientConnection, DialerOptions, HandshakeOptions, connect
 from ..connection import State, ending
 from ..errors import ConnectionClosed, HandshakeFailed, UsageError
-from ..http import HeadersLike
+from ..http import HeadersLike, hidden_subprotocols
 from ..limits import Limits
 from .outgoing import Outgoing
 
@@ -150,7 +150,8 @@ class Link:
                 # A server may ignore the wish as far as RFC 6455 is concerned; browsers insist.
                 wire.abort()
                 raise HandshakeFailed(
-                    f"the server agreed to none of the subprotocols {', '.join(protocols)}", wire.response
+                    f"the server agreed to none of the subprotocols {', '.join(hidden_subprotocols(protocols))}",
+                    wire.response,
                 )
         except Exception as error:
             owner = self._owner()

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Iterable
 from types import TracebackType
 from typing import Unpack
 
+from ..http import hidden_url
 from . import subprotocol
 from .abort import AbortSignal
 from .closing import CloseInfo, WebSocketError, checked
@@ -109,4 +110,4 @@ class WebSocketStream:
             await self._duplex.closed
 
     def __repr__(self) -> str:
-        return f"<WebSocketStream {self._url}>"
+        return f"<WebSocketStream {hidden_url(self._url)}>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..errors import UsageError
+from ..http import hidden_subprotocols
 
 __all__ = ["checked"]
 
@@ -23,12 +24,13 @@ def checked(protocols: Iterable[str]) -> list[str]:
     for name in protocols:
         if not isinstance(name, str):
             raise TypeError(f"a subprotocol is a str, not {type(name).__name__}")
+        shown = hidden_subprotocols([*names, name])[-1]
         wrong = next((character for character in name if not _is_token(character)), None)
         if not name or wrong is not None:
             what = "it is empty" if not name else f"{wrong!r} must not be in it"
-            raise UsageError(f"{name!r} is no name of a subprotocol: {what}")
+            raise UsageError(f"{shown!r} is no name of a subprotocol: {what}")
         if name.lower() in seen:
-            raise UsageError(f"the subprotocol {name!r} is given twice: leave one out")
+            raise UsageError(f"the subprotocol {shown!r} is given twice: leave one out")
         seen.add(name.lower())
         names.append(name)
     return names

@@ -12,6 +12,7 @@ import socket
 import urllib.parse
 
 from ..errors import UsageError
+from ..http import hidden_url
 
 __all__ = ["normalized", "origin"]
 
@@ -38,23 +39,24 @@ def normalized(url: object) -> str:
     if isinstance(url, bytes | bytearray | int | float) or url is None:
         raise TypeError(f"a URL is a str, not {type(url).__name__}")
     given = str(url)
+    shown = hidden_url(given, is_sound=False)
     text = re.sub(r"[\t\n\r]", "", given.strip(_AROUND))
     match = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.\-]*):(.*)", text, re.DOTALL)
     if match is None:
-        raise UsageError(f"{given!r} is not an absolute URL: begin it with ws:// or wss://")
+        raise UsageError(f"{shown!r} is not an absolute URL: begin it with ws:// or wss://")
     scheme = _SCHEMES.get(match[1].lower())
     if scheme is None:
-        raise UsageError(f"{given!r} is not a URL for WebSockets: begin it with ws:// or wss://")
+        raise UsageError(f"{shown!r} is not a URL for WebSockets: begin it with ws:// or wss://")
     rest, mark, _ = match[2].partition("#")
     if mark:
-        raise UsageError(f"{given!r} is not a URL for WebSockets: it has a fragment, so leave out what begins with '#'")
+        raise UsageError(f"{shown!r} is not a URL for WebSockets: it has a fragment, so leave out what begins with '#'")
     rest, question, query = rest.partition("?")
     authority, slash, path = _split(rest.lstrip("/\\"))
     credentials, _, place = authority.rpartition("@")
     try:
         host, port = _host_and_port(place, _PORTS[scheme])
     except ValueError as error:
-        raise UsageError(f"{given!r} is not a URL: {error}") from None
+        raise UsageError(f"{shown!r} is not a URL: {error}") from None
     user = _credentials(credentials)
     query = question + urllib.parse.quote(query, safe=_IN_QUERY, errors="replace")
     return f"{scheme}://{user}{host}{port}{_path(slash + path)}{query}"

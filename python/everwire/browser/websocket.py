@@ -12,6 +12,7 @@ from typing import Any, Self, Unpack
 
 from ..connection import State
 from ..errors import ConnectionClosed, UsageError
+from ..http import hidden_url
 from . import subprotocol
 from .closing import checked
 from .event import CloseEvent, ErrorEvent, Event, MessageEvent
@@ -287,7 +288,7 @@ class WebSocket(EventTarget):
         return self._converted(message)
 
     def __repr__(self) -> str:
-        return f"<WebSocket {self.ready_state.name} {self._url}>"
+        return f"<WebSocket {self.ready_state.name} {hidden_url(self._url)}>"
 
     def __del__(self) -> None:
         if self._ready_state is not State.CLOSED:
@@ -326,8 +327,7 @@ class WebSocket(EventTarget):
     def _fail(self, error: Exception) -> None:
         self._opened._reject(error)
         if not self._has_listener("error", "close") and not self._is_awaited:
-            # A browser says so on its console.
-            logging.getLogger("everwire.browser").warning("connecting to %s failed: %s", self._url, error)
+            logging.getLogger("everwire.browser").warning("connecting to %s failed: %s", hidden_url(self._url), error)
         self._finish(error, CloseEvent("close", code=1006))
 
     def _finish(self, failure: BaseException | None, event: CloseEvent) -> None:

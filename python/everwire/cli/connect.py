@@ -199,7 +199,8 @@ def _is_conversation(options: dict[str, Any]) -> bool:
 def _field(given: str) -> tuple[str, str]:
     name, colon, value = given.partition(":")
     if not colon or not name.strip():
-        raise UsageError(f"{given!r} is not a field: write --header 'Name: value'")
+        # Its value may be secret, and what it is without a colon nobody knows.
+        raise UsageError("--header takes a name, a colon and a value: write --header 'Name: value'")
     return name.strip(), value.strip()
 
 

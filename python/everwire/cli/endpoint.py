@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import re
 
 from ..errors import UsageError
-from ..http import URL, parse_url
+from ..http import URL, hidden_url, is_loopback, parse_url
 
 __all__ = ["Endpoint"]
 
@@ -24,7 +23,7 @@ class Endpoint:
         note: why this scheme, if the user gave none; empty if they did.
     """
 
-    uri: str
+    uri: str = dataclasses.field(repr=False)
     url: URL
     note: str = ""
 
@@ -38,26 +37,20 @@ class Endpoint:
         scheme, separator, rest = given.partition("://")
         if separator:
             if scheme.lower() in _WEB:
-                raise UsageError(f"{scheme}:// is for pages: use {_WEB[scheme.lower()]}://{rest}")
+                shown = hidden_url(f"{_WEB[scheme.lower()]}://{rest}", is_sound=False)
+                raise UsageError(f"{scheme}:// is for pages: use {shown}")
             return cls(given, parse_url(given))
         if given.startswith(("/", "?", "#")) or not given.strip():
-            raise UsageError(f"{given!r} names no host: use one like wss://example.com/path, or localhost:8000")
+            raise UsageError(
+                f"{hidden_url(given, is_sound=False)!r} names no host: use one like wss://example.com/path, or localhost:8000"
+            )
         given = f"localhost{given}" if re.match(r":\d", given) else given
         host = parse_url(f"ws://{given}").host
-        scheme, why = ("ws", "this machine") if _is_loopback(host) else ("wss", "another machine")
+        scheme, why = ("ws", "this machine") if is_loopback(host) else ("wss", "another machine")
         uri = f"{scheme}://{given}"
         return cls(uri, parse_url(uri), f"{scheme}:// because {host} is {why}")
 
     @property
     def is_exposed(self) -> bool:
         """Whether others can read what is sent: no TLS, and beyond this machine."""
-        return not self.url.secure and not _is_loopback(self.url.host)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False  # a name of some other machine
+        return not self.url.secure and not is_loopback(self.url.host)

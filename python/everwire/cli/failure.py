@@ -7,11 +7,10 @@ import ssl
 from collections.abc import Iterator
 
 from ..errors import HandshakeFailed, UsageError
-from ..http import Response
+from ..http import Response, hidden_text, hidden_url
 from .escaping import escaped, shortened
 from .exit import Exit
 from .opening import Opening
-from .secret import hidden_url
 
 __all__ = ["Failure"]
 
@@ -77,7 +76,7 @@ class Failure:
     def _refused(self, error: HandshakeFailed) -> tuple[Exit, str]:
         text = escaped(shortened(str(error), 2 * LINE))
         if isinstance(error.__cause__, ssl.SSLError):
-            return Exit.UNREACHABLE, f"cannot connect to {self._where}: {self._tls(text)}"
+            return Exit.UNREACHABLE, f"cannot connect to {self._where}: {self._tls(error, text)}"
         if error.proxy is not None:
             return Exit.UNREACHABLE, f"cannot connect to {self._where}: {text}"
         if error.response is None or error.response.status_code == 101:
@@ -97,11 +96,15 @@ class Failure:
             return f"{text}; that is an ordinary page: is the path right?"
         return f"{text}; {_HINTS[status]}" if status in _HINTS else text
 
-    def _tls(self, text: str) -> str:
+    def _tls(self, error: HandshakeFailed, text: str) -> str:
+        if error.proxy is not None:
+            return text
         if "does not speak TLS" in text:
             return f"no TLS is spoken there; without, it is {self._where.replace('wss://', 'ws://', 1)}"
-        if "certificate" in text and not self._opening.insecure:
+        if isinstance(error.__cause__, ssl.SSLCertVerificationError) and not self._opening.insecure:
             return f"{text}; --cacert FILE trusts it, --insecure trusts anybody"
+        if error.alert == "certificate_required":
+            return f"{text}; --cert FILE shows one"
         return text
 
     def _plain_hint(self) -> str:
@@ -114,6 +117,6 @@ def _body(response: Response) -> Iterator[str]:
     text = response.body.decode("utf-8", "replace").strip()
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     for line in lines[:BODY_LINES]:
-        yield escaped(shortened(line, LINE))
+        yield escaped(shortened(hidden_text(line), LINE))
     if len(lines) > BODY_LINES:
         yield f"… {len(lines) - BODY_LINES} more lines"

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..client import ClientConnection
 from ..connection import tls_session
-from ..http import Headers, Response
+from ..http import Headers, Response, hidden_choice, hidden_field, hidden_url
 from .escaping import escaped
-from .secret import hidden_field, hidden_url
 
 __all__ = ["heads"]
 
 
-def heads(connection: ClientConnection, response: Response | None) -> Iterator[str]:
+def heads(connection: ClientConnection, response: Response | None, offered: Sequence[str]) -> Iterator[str]:
     """The request and the response, line by line; what should stay secret in them is masked.
 
     Args:
         connection: that the handshake was for.
         response: what the server answered, if it did.
+        offered: the subprotocols.
     """
     tls = tls_session(connection) if connection.state else None
     if tls is not None:
@@ -26,12 +26,14 @@ def heads(connection: ClientConnection, response: Response | None) -> Iterator[s
     request = connection.request
     if request is not None:
         yield f"> GET {escaped(hidden_url(request.path))} HTTP/1.1"
-        yield from _fields(">", request.headers)
+        yield from _fields(">", request.headers, ())
     if response is not None:
         yield f"< HTTP/1.1 {response.status_code} {escaped(response.reason_phrase)}"
-        yield from _fields("<", response.headers)
+        yield from _fields("<", response.headers, offered)
 
 
-def _fields(mark: str, headers: Headers) -> Iterator[str]:
+def _fields(mark: str, headers: Headers, offered: Sequence[str]) -> Iterator[str]:
     for name, value in headers.raw_items():
-        yield f"{mark} {escaped(name)}: {escaped(hidden_field(name, value))}"
+        is_choice = offered and name.lower() == "sec-websocket-protocol"
+        shown = hidden_choice(value, offered) if is_choice else hidden_field(name, value)
+        yield f"{mark} {escaped(name)}: {escaped(shown)}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..client import ClientConnection, Proxy, connect, parse_proxy, proxy_for
 from ..errors import UsageError
+from ..http import hidden_url
 from ..limits import Limits
 from ..tls import TLS
 from .endpoint import Endpoint
@@ -20,12 +21,12 @@ DIRECT = "none"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Opening:
-    """What to connect to, and how.
+    """What to connect to, and how; ``repr`` shows nothing that may be secret.
 
     Attributes:
         endpoint: where.
         headers: further fields of the request.
-        token: for ``Authorization: Bearer``; not shown by ``repr``.
+        token: for ``Authorization: Bearer``.
         origin: the ``Origin`` field.
         subprotocols: to offer, the favorite first.
         timeout: seconds for everything up to the end of the handshake.
@@ -40,10 +41,10 @@ class Opening:
     """
 
     endpoint: Endpoint
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = dataclasses.field(default=(), repr=False)
     token: str | None = dataclasses.field(default=None, repr=False)
     origin: str | None = None
-    subprotocols: tuple[str, ...] = ()
+    subprotocols: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     timeout: float = 10.0
     ping_interval: float = 30.0
     is_compressed: bool = True
@@ -99,7 +100,8 @@ class Opening:
         if not named:
             return {}
         if not self.endpoint.url.secure:
-            raise UsageError(f"{next(iter(named))} is about TLS, and {self.endpoint.uri} goes without: use wss://")
+            where = hidden_url(self.endpoint.uri)
+            raise UsageError(f"{next(iter(named))} is about TLS, and {where} goes without: use wss://")
         if self.insecure and self.cacert:
             raise UsageError("--insecure trusts anybody, --cacert only some: use one of them")
         if self.key and not self.cert:

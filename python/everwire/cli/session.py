@@ -10,6 +10,7 @@ from typing import Any
 
 from ..client import ClientConnection
 from ..errors import EverwireError, HandshakeFailed
+from ..http import hidden_choice, hidden_url
 from .conversation import Conversation
 from .escaping import escaped
 from .exit import Exit
@@ -20,7 +21,6 @@ from .notice import notice, plain
 from .opening import Opening
 from .pipe import Pipe
 from .prompt import Prompt
-from .secret import hidden_url
 from .terminal import show
 
 __all__ = ["Session"]
@@ -84,7 +84,8 @@ class Session:
         self._say(f"Connecting to {where}{note}", is_news=bool(note))
         begin = time.perf_counter()
         connection = await self._opening.connect(self._create)
-        agreed = f", subprotocol {escaped(connection.subprotocol)}" if connection.subprotocol else ""
+        chosen = hidden_choice(connection.subprotocol or "", self._opening.subprotocols)
+        agreed = f", subprotocol {escaped(chosen)}" if chosen else ""
         self._say(
             f"Connected in {1000 * (time.perf_counter() - begin):.0f} ms{agreed}. /help lists commands, Ctrl-D ends."
         )
@@ -115,7 +116,7 @@ class Session:
         if not self._is_verbose or self._connection is None:
             return
         response = error.response if isinstance(error, HandshakeFailed) else self._connection.response
-        for line in heads(self._connection, response):
+        for line in heads(self._connection, response, self._opening.subprotocols):
             plain(line)
 
     def _watch_signals(self) -> None:

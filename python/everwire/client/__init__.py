@@ -2,9 +2,11 @@
 
 from .backoff import Pace, backoff, retry_after
 from .connect import USER_AGENT, ClientConnection, connect, unix_connect
+from .failures import in_a_line
 from .options import DialerOptions, HandshakeOptions
 from .proxy import PROXY_SCHEMES, Proxy, parse_proxy, proxy_for
-from .verdicts import Verdict, process_exception, verdict
+from .redirects import HandshakeRequest
+from .verdicts import Verdict, note_worked_before, process_exception, verdict
 
 __all__ = [
     "PROXY_SCHEMES",
@@ -12,11 +14,14 @@ __all__ = [
     "ClientConnection",
     "DialerOptions",
     "HandshakeOptions",
+    "HandshakeRequest",
     "Pace",
     "Proxy",
     "Verdict",
     "backoff",
     "connect",
+    "in_a_line",
+    "note_worked_before",
     "parse_proxy",
     "process_exception",
     "proxy_for",

@@ -94,6 +94,10 @@ class Pace:
         """Forget what failed so far."""
         self._delays = self._opened = None
 
+    def is_healthy(self, now: float) -> bool:
+        """Whether there was a connection, which lived long enough to count as healthy."""
+        return self._opened is not None and now - self._opened >= self._healthy
+
     def delay(self, now: float, *, at_least: float = 0.0, at_once: bool = False) -> float | None:
         """How many seconds to wait now that a connection was lost, or not made; ``None`` if the delays are used up.
 
@@ -102,7 +106,7 @@ class Pace:
             at_least: what the server asked for; the delay comes on top, since it asked others for the same.
             at_once: need not wait. Only the first time: who is always sent away at once has to slow down as well.
         """
-        if self._opened is not None and now - self._opened >= self._healthy:
+        if self.is_healthy(now):
             self._delays = None
         self._opened = None
         if self._delays is None:

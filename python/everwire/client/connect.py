@@ -8,7 +8,6 @@ import socket
 import ssl as ssl_module
 import sys
 import time
-import traceback as traceback_module
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Unpack
@@ -16,18 +15,19 @@ from typing import Any, Unpack
 from .. import _core
 from ..connection import Connection, State
 from ..engine import ConnectionOptions, SSLDriver, client_settings, shard_of
-from ..errors import HandshakeFailed, ProtocolError, UsageError, system_error
-from ..http import Headers, HeadersLike, Response, parse_response
+from ..errors import HandshakeFailed, UsageError
+from ..http import Headers, HeadersLike, Response, hidden_url, parse_url
 from ..limits import Limits
 from ..tls import TLS, client_tls
 from .backoff import Pace, backoff, retry_after
 from .dialer import Dialer
+from .failures import in_a_line, opening_failure
 from .options import HandshakeOptions
 from .racing import ATTEMPT_DELAY
 from .redirects import REDIRECTS, HandshakeRequest
 from .relay import Relay
 from .tunnel import Tunnel
-from .verdicts import process_exception
+from .verdicts import note_worked_before, process_exception
 
 __all__ = ["ClientConnection", "connect", "unix_connect"]
 
@@ -67,7 +67,7 @@ class ClientConnection(Connection):
     def _failed(self, connection: ClientConnection, failure: _core.Failure) -> None:
         if self._opening is None or self._opening.done():
             return
-        self._opening.set_exception(_failure(failure, None if self._driver is None else self._driver.error))
+        self._opening.set_exception(opening_failure(failure, None if self._driver is None else self._driver.error))
 
     def _on_closed(self, ending: _core.Ending) -> None:
         super()._on_closed(ending)
@@ -156,18 +156,21 @@ class connect:  # noqa: N801 - used as a function
         **options: Unpack[ConnectionOptions],
     ) -> None:
         if isinstance(subprotocols, str):
-            raise UsageError(f"subprotocols must be a list, not a str: use [{subprotocols!r}]")
+            raise UsageError("subprotocols must be a list, not a str: put it into brackets")
         self.uri = uri
-        self._request = HandshakeRequest.parse(
-            uri, _headers(origin, additional_headers, user_agent_header), subprotocols or ()
+        self._request = HandshakeRequest(
+            uri,
+            parse_url(uri),
+            _headers(origin, additional_headers, user_agent_header),
+            tuple(subprotocols or ()),
+            ssl if isinstance(ssl, TLS | ssl_module.SSLContext) else _default_tls,
+            server_hostname,
         )
         secure = self._request.url.secure
         if ssl is not None and ssl is not True and not secure:
             raise UsageError("ssl goes with a wss:// URL")
         if ssl is False and secure:
             raise UsageError("a wss:// URL needs TLS: leave ssl out, or use ws://")
-        self._tls = ssl if isinstance(ssl, TLS | ssl_module.SSLContext) else _default_tls
-        self._server_hostname = server_hostname
         self._dialer = Dialer(
             host=host,
             port=port,
@@ -209,16 +212,18 @@ class connect:  # noqa: N801 - used as a function
             await connection.__aexit__(None if kind is GeneratorExit else kind, value, traceback)
 
     async def __aiter__(self) -> AsyncIterator[ClientConnection]:
-        loop, pace = asyncio.get_running_loop(), Pace(self._reconnect_delays)
+        loop, pace, worked_before = asyncio.get_running_loop(), Pace(self._reconnect_delays), False
         while True:
             error: Exception | None = None
             try:
                 async with self as connection:
                     pace.opened(loop.time())
+                    worked_before = True
                     yield connection
                     was_left = connection.state is State.OPEN
             except Exception as caught:
                 error, was_left = caught, False
+                note_worked_before(error, worked_before)
                 self._raise_if_final(error)
             if was_left or (error is None and not self._paces_losses):
                 pace.reset()
@@ -228,7 +233,7 @@ class connect:  # noqa: N801 - used as a function
                 if error is not None:
                     raise error
                 return
-            why = "connection lost" if error is None else f"connect failed ({_in_a_line(error)})"
+            why = "connection lost" if error is None else f"connect failed ({in_a_line(error)})"
             self._logger.info("%s; reconnecting in %.1f seconds", why, delay)
             await asyncio.sleep(delay)
 
@@ -254,17 +259,24 @@ class connect:  # noqa: N801 - used as a function
         while True:
             try:
                 # Files that cannot be used are told before anything is sent.
-                tls = client_tls(self._tls) if request.url.secure and isinstance(self._tls, TLS) else None
+                tls = client_tls(request.tls) if request.url.secure and isinstance(request.tls, TLS) else None
                 return await self._handshake(request, await self._dialer.dial(request.url), tls)
             except HandshakeFailed as refused:
-                further = request.follow(refused, self._dialer.tied_to) if self._max_redirects else None
+                if request.url.origin != self._request.url.origin:
+                    refused.redirect = hidden_url(request.uri)
+                further = self._redirect(request, refused) if self._max_redirects else None
                 if further is None:
                     raise
                 if left == 0:
                     raise HandshakeFailed(f"more than {self._max_redirects} redirects", refused.response) from refused
                 if self._dialer.sock is not None:
-                    raise UsageError(f"cannot follow redirect to {further.uri} with a preexisting socket") from refused
+                    where = hidden_url(further.uri)
+                    raise UsageError(f"cannot follow redirect to {where} with a preexisting socket") from refused
                 request, left = further, left - 1
+
+    def _redirect(self, request: HandshakeRequest, refused: HandshakeFailed) -> HandshakeRequest | None:
+        """What to ask for after a refusal; ``None`` for nothing more."""
+        return request.follow(refused, self._dialer.tied_to)
 
     async def _handshake(
         self, request: HandshakeRequest, tunnel: Tunnel, tls: _core.ClientTLS | None
@@ -278,12 +290,12 @@ class connect:  # noqa: N801 - used as a function
             connection._relay = relay
             connection._opening = loop.create_future()
             shard = shard_of(loop)
-            name = self._server_hostname or url.name
+            name = request.server_hostname or url.name
             is_same = request.subprotocols == self._request.subprotocols
             settings = self._settings if is_same else self._settings_for(request)
             offer = _core.Offer(settings, url.authority, url.target, request.fields)
-            if url.secure and isinstance(self._tls, ssl_module.SSLContext):
-                connection._driver = SSLDriver(self._tls, server_side=False, server_name=name)
+            if url.secure and isinstance(request.tls, ssl_module.SSLContext):
+                connection._driver = SSLDriver(request.tls, server_side=False, server_name=name)
             shard.connect(connection, sock.detach(), offer, connection._driver or tls, name)
             connection._local = local
             await connection._opening
@@ -339,31 +351,3 @@ def _headers(origin: str | None, additional: HeadersLike | None, user_agent: str
     if user_agent is not None and "User-Agent" not in headers:
         headers["User-Agent"] = user_agent
     return headers
-
-
-def _in_a_line(error: Exception) -> str:
-    return traceback_module.format_exception_only(error)[0].strip()
-
-
-def _failure(failure: _core.Failure, tls_error: Exception | None) -> Exception:
-    response = None if failure.head is None else parse_response(failure.head, failure.body)
-    cause = failure.cause
-    kind, text = cause.kind, cause.text
-    match kind:
-        case "refused":
-            return HandshakeFailed(f"the server answered {cause.number} instead of 101", response)
-        case "io":
-            return system_error(cause.number, text)
-        case "timeout":
-            return TimeoutError(text)
-        case _:
-            error = HandshakeFailed(text, response)
-            match kind:
-                case "eof":
-                    error = HandshakeFailed("the server hung up during the opening handshake", response)
-                    error.__cause__ = EOFError(text)
-                case "tls":
-                    error.__cause__ = tls_error or ssl_module.SSLError(1, text)
-                case "protocol":
-                    error.__cause__ = ProtocolError(text)
-            return error

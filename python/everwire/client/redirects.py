@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import re
+import ssl
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ..errors import HandshakeFailed, UsageError
-from ..http import URL, Headers, parse_url
+from ..http import URL, Headers, hidden_url, parse_url, secrets_among
+from ..tls import TLS
+from .identity import without_identity
 
 __all__ = ["REDIRECTS", "HandshakeRequest"]
 
@@ -18,29 +20,28 @@ REDIRECTS = 10
 
 _STATUSES = (300, 301, 302, 303, 307, 308)
 _CREDENTIALS = ("authorization", "cookie", "proxy-authorization")
-# There is no rule for tokens in subprotocols, only customs: a word that announces one, or a JSON Web Token as it is.
-_ANNOUNCEMENT = re.compile(
-    r"(?:^|[._-])(?:access_?token|auth(?:orization)?|bearer|jwt|token)(?:[._-]|$)", re.IGNORECASE
-)
-_WEB_TOKEN = re.compile(r"ey[\w-]+\.[\w-]+\.[\w-]*")
 _SCHEMES = {"http": "ws", "https": "wss"}
 
 
 @dataclasses.dataclass(frozen=True)
 class HandshakeRequest:
-    """A URL and the fields of the request that goes there.
+    """A URL, and what goes there: the fields of the request, and what TLS shows and asks for.
 
     Attributes:
         uri: the URL.
         url: the same, read.
         headers: the program's own fields.
         subprotocols: to offer.
+        tls: what is trusted and shown.
+        server_hostname: the name that the certificate must be for, if not that in the URL.
     """
 
-    uri: str
+    uri: str = dataclasses.field(repr=False)
     url: URL
     headers: Headers
-    subprotocols: tuple[str, ...] = ()
+    subprotocols: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+    tls: TLS | ssl.SSLContext = dataclasses.field(default_factory=TLS)
+    server_hostname: str | None = None
 
     @classmethod
     def parse(cls, uri: str, headers: Headers, subprotocols: Sequence[str] = ()) -> HandshakeRequest:
@@ -60,12 +61,35 @@ class HandshakeRequest:
             fields.append(("Authorization", f"Basic {base64.b64encode(credentials).decode()}"))
         return fields
 
-    def follow(self, refused: HandshakeFailed, tied_to: str | None) -> HandshakeRequest | None:
-        """Where a server sends the client that it refused; ``None`` if it does not.
+    def to(self, uri: str) -> HandshakeRequest:
+        """The same request to another URL.
 
         Credentials stay with the origin that they are for: another one gets neither those of the URL nor the fields
         ``Authorization``, ``Cookie`` and ``Proxy-Authorization``, nor a subprotocol that is a token or announces one, with that
-        behind it. The same origin gets all of them. What a proxy answers leads nowhere.
+        behind it, nor the client certificate; and it must have a certificate for its own name. The same origin gets all of them.
+
+        Raises:
+            UsageError: the URL is none for WebSockets.
+        """
+        url = parse_url(uri)
+        if self.url.origin == url.origin:
+            if url.user is None:
+                url = dataclasses.replace(url, user=self.url.user, password=self.url.password)
+            return dataclasses.replace(self, uri=uri, url=url)
+        return HandshakeRequest(
+            uri,
+            url,
+            self.headers.without(_CREDENTIALS),
+            tuple(
+                name
+                for name, is_secret in zip(self.subprotocols, secrets_among(self.subprotocols), strict=True)
+                if not is_secret
+            ),
+            without_identity(self.tls) if url.secure else self.tls,
+        )
+
+    def follow(self, refused: HandshakeFailed, tied_to: str | None) -> HandshakeRequest | None:
+        """Where a server sends the client that it refused, as :meth:`to`; ``None`` if it does not, or a proxy answered.
 
         Args:
             refused: the server's answer.
@@ -85,24 +109,15 @@ class HandshakeRequest:
             uri = urllib.parse.urldefrag(urllib.parse.urljoin(self.uri, response.headers.get_all("Location")[0])).url
             scheme, colon, rest = uri.partition(":")
             uri = _SCHEMES.get(scheme.lower(), scheme) + colon + rest
-            url = parse_url(uri)
-        except (UsageError, ValueError) as error:
+            further = self.to(uri)
+        except UsageError as error:
             raise HandshakeFailed(f"cannot follow redirect: {error}", response) from refused
-        if self.url.secure and not url.secure:
-            raise HandshakeFailed(f"cannot follow redirect to non-secure URI {uri}", response) from refused
-        if self.url.origin == url.origin:
-            if url.user is None:
-                url = dataclasses.replace(url, user=self.url.user, password=self.url.password)
-            return dataclasses.replace(self, uri=uri, url=url)
-        if tied_to is not None:
-            raise UsageError(f"cannot follow cross-origin redirect to {uri} with {tied_to}") from refused
-        return HandshakeRequest(uri, url, self.headers.without(_CREDENTIALS), tuple(_without_tokens(self.subprotocols)))
-
-
-def _without_tokens(subprotocols: Sequence[str]) -> Iterator[str]:
-    is_announced = False
-    for name in subprotocols:
-        is_secret = is_announced or _ANNOUNCEMENT.search(name) or _WEB_TOKEN.fullmatch(name)
-        is_announced = not is_announced and _ANNOUNCEMENT.fullmatch(name) is not None
-        if not is_secret:
-            yield name
+        except ValueError:
+            # What urllib says quotes parts of the URL.
+            raise HandshakeFailed("cannot follow redirect: its Location is no URL", response) from refused
+        if self.url.secure and not further.url.secure:
+            text = f"cannot follow redirect to non-secure URI {hidden_url(uri)}"
+            raise HandshakeFailed(text, response) from refused
+        if tied_to is not None and self.url.origin != further.url.origin:
+            raise UsageError(f"cannot follow cross-origin redirect to {hidden_url(uri)} with {tied_to}") from refused
+        return further

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from .. import _core
 from ..errors import HandshakeFailed, UsageError
 from ..http import Response, parse_response
+from .failures import tls_failure
 from .proxy import Proxy, join
 from .relay import Relay
 
@@ -68,8 +69,8 @@ async def open_tunnel(
         user_agent: what ``CONNECT`` says that we are.
 
     Raises:
-        HandshakeFailed: the proxy refused, or did not speak its protocol; ``proxy`` is set.
-        OSError: it cannot be reached, or its TLS cannot be trusted.
+        HandshakeFailed: the proxy refused, did not speak its protocol, or is not trusted; ``proxy`` is set.
+        OSError: it cannot be reached.
         UsageError: it is a SOCKS proxy, and ``python-socks`` is not installed.
     """
     if proxy.is_socks:
@@ -81,7 +82,8 @@ async def open_tunnel(
             relay = await Relay.open(sock, tls or ssl.create_default_context(), server_name or proxy.host)
         except OSError as error:
             error.add_note(f"This is about TLS with the proxy {proxy}, not with the server.")
-            raise
+            failed = tls_failure(error, f"the proxy {proxy}", str(proxy))
+            raise failed from failed.__cause__
         sock = relay.sock
     try:
         await _connect(proxy, sock, _request(proxy, join(host, port), user_agent))
@@ -105,7 +107,8 @@ def _request(proxy: Proxy, authority: str, user_agent: str | None) -> bytes:
         lines.append(f"Proxy-Authorization: Basic {credentials}")
     for line in lines:
         if any(character < " " and character != "\t" for character in line):
-            raise UsageError(f"{line!r} cannot be sent to a proxy: it has control characters")
+            name = line.partition(":")[0]
+            raise UsageError(f"{name!r} cannot be sent to a proxy: it has control characters")
     return "\r\n".join([*lines, "", ""]).encode()
 
 

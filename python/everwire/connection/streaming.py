@@ -137,8 +137,8 @@ def _to_the_end(connection: Connection) -> Iterator[None]:
         yield
     except BaseException:
         if connection._is_mid_message:
-            # Half a message is with the peer, and the other half will not come: there is no way to take it back. Does nothing if it
-            # is this connection that ended.
+            # Half a message is with the peer, and the other half will not come: there is no way to take it back. Does nothing if
+            # it is this connection that ended.
             connection._close(1011, "error in fragmented message")
         raise
     finally:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from ..errors import EverwireError
+from .secrets import hidden_field
 
 __all__ = ["Headers", "HeadersLike", "MultipleValuesError"]
 
@@ -70,7 +71,8 @@ class Headers(MutableMapping[str, str]):
         return "".join(f"{key}: {value}\r\n" for key, value in self.raw_items()) + "\r\n"
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({list(self.raw_items())!r})"
+        # Texts of objects end up in logs.
+        return f"{type(self).__name__}({[(key, hidden_field(key, value)) for key, value in self.raw_items()]!r})"
 
     def serialize(self) -> bytes:
         """The fields as they go over the wire, and the empty line behind them."""

@@ -10,6 +10,7 @@ import urllib.parse
 
 from .cookies import parse_cookies
 from .headers import Headers
+from .secrets import hidden_url
 
 __all__ = ["Request", "Response"]
 
@@ -60,7 +61,7 @@ class Request:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"Request(path={self.path!r}, headers={self.headers!r})"
+        return f"Request(path={hidden_url(self.path)!r}, headers={self.headers!r})"
 
     @property
     def query(self) -> dict[str, str]:

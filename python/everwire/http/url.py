@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import re
 import urllib.parse
 
 from ..errors import UsageError
+from .secrets import hidden_url
 
-__all__ = ["FORBIDDEN", "URL", "parse_url"]
+__all__ = ["FORBIDDEN", "URL", "is_loopback", "parse_url"]
 
 FORBIDDEN = re.compile(r"[\x00-\x20\x7f#%/:<>?@\[\\\]^|]")
 """What no host has (URL Standard, forbidden domain code points)."""
@@ -30,8 +32,8 @@ class URL:
     secure: bool
     host: str
     port: int
-    target: str
-    user: str | None = None
+    target: str = dataclasses.field(repr=False)
+    user: str | None = dataclasses.field(default=None, repr=False)
     password: str | None = dataclasses.field(default=None, repr=False)
 
     @property
@@ -57,13 +59,15 @@ def parse_url(url: str) -> URL:
     Raises:
         UsageError: it is none, or has a fragment; the text shows it without user and password.
     """
-    # Texts of errors end up in logs, where a password has no business.
-    shown = re.sub(r"//.*@", "//", url)
+    # Texts of errors end up in logs, where a password has no business. What urllib says quotes parts of the URL.
+    shown = hidden_url(url, is_sound=False)
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise UsageError(f"{shown!r} is not a URL: {error}") from None
+    except ValueError:
+        raise UsageError(
+            f"{shown!r} is not a URL: its host cannot be read, or its port is not one from 0 to 65535"
+        ) from None
     if parts.scheme not in ("ws", "wss"):
         raise UsageError(f"{shown!r} is not a WebSocket URL: it begins with ws:// or wss://")
     if not parts.hostname:
@@ -86,3 +90,16 @@ def parse_url(url: str) -> URL:
     user = None if parts.username is None else urllib.parse.unquote(parts.username)
     password = None if parts.password is None else urllib.parse.unquote(parts.password)
     return URL(secure, host, port or (443 if secure else 80), target, user, password)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, a name or an address, is this machine by its name alone (RFC 6761 §6.3), or can be reached from it only."""
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False  # a name of some other machine
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback

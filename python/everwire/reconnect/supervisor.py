@@ -11,12 +11,20 @@ import contextlib
 import inspect
 import logging
 import time
-import traceback as traceback_module
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Protocol
 
-from ..client import ClientConnection, Pace, Verdict, process_exception, retry_after, verdict
+from ..client import (
+    ClientConnection,
+    Pace,
+    Verdict,
+    in_a_line,
+    note_worked_before,
+    process_exception,
+    retry_after,
+    verdict,
+)
 from ..close import Close
 from ..connection import ending, is_own, wait_for_ending
 from ..errors import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, UsageError
@@ -91,6 +99,7 @@ class Supervisor:
         self._open_timeout = open_timeout
         self._logger = logger
         self._attempts = 0
+        self._worked_before = False
         self.status = CurrentStatus()
         self.connection: ClientConnection | None = None
         # The connection that there is, whether on_open has seen it or not; and how the last one ended.
@@ -192,7 +201,7 @@ class Supervisor:
                 delay = self._delay(error)
                 if isinstance(delay, Exception):
                     return delay
-                self._logger.info("%s; reconnecting in %.1f seconds", _in_a_line(error), delay)
+                self._logger.info("%s; reconnecting in %.1f seconds", in_a_line(error), delay)
                 self._note("waiting", delay=delay, error=error)
                 await self._do(asyncio.sleep(delay))
             if self._closing is not None:
@@ -224,6 +233,7 @@ class Supervisor:
 
     def _open(self, connection: ClientConnection) -> None:
         self._pace.opened(asyncio.get_running_loop().time())
+        self._worked_before = True
         self.connection = connection
         self._delegate._adopt(connection)
         self._note("open")
@@ -289,6 +299,10 @@ class Supervisor:
 
     def _delay(self, error: Exception) -> float | Exception:
         """How long to wait after an error, or what it ends with."""
+        now = asyncio.get_running_loop().time()
+        note_worked_before(
+            error, self._pace.is_healthy(now) if isinstance(error, ConnectionClosed) else self._worked_before
+        )
         judgement = verdict(error)
         try:
             final = self._process_exception(error)
@@ -303,7 +317,7 @@ class Supervisor:
         if judgement is Verdict.TOKEN and by_default and not brings_another:
             return error  # the same token would be refused again
         delay = self._pace.delay(
-            asyncio.get_running_loop().time(),
+            now,
             at_least=retry_after(error, time.time()),
             at_once=judgement in (Verdict.NOW, Verdict.TOKEN),
         )
@@ -322,7 +336,3 @@ class Supervisor:
         status = LinkStatus(state, self._attempts, delay, error)
         self.status.set(status)
         self._delegate._changed(status)
-
-
-def _in_a_line(error: Exception) -> str:
-    return traceback_module.format_exception_only(error)[0].strip()

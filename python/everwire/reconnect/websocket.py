@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, Unpack, overload
 from ..client import ClientConnection, DialerOptions, HandshakeOptions, Pace, backoff, process_exception
 from ..close import Close, objection
 from ..connection import BytesLike, Data, wait_for_room
-from ..errors import ConnectionClosed, ConnectionClosedOK, LimitExceeded, UsageError
+from ..errors import ConnectionClosed, ConnectionClosedOK, UsageError
 from ..http import HeadersLike
 from .backlog import Backlog, Overflow
 from .connector import Connector, ValueOrFunction
@@ -251,8 +251,8 @@ class ReconnectingWebSocket:
         Raises:
             ConnectionClosedOK: it was closed.
             Exception: it was refused for good; this is why.
-            LimitExceeded: the message is too large, or no more can wait and the policy is to refuse. Raised by what this
-                returns: it was dropped to make room.
+            LimitExceeded: it has to wait, and is larger than the queue, or no more can wait and the policy is to refuse. Raised by
+                what this returns: it was dropped to make room.
             TypeError: the message is neither text nor bytes-like.
             UsageError: it is not started yet, or this is not its event loop.
             ValueError: ``text=True``, and the bytes are not UTF-8.
@@ -349,12 +349,8 @@ class ReconnectingWebSocket:
             await wait_for_room(connection)
             if entry.receipt.cancelled():
                 continue
-            try:
-                await connection.send(entry.message)
-            except LimitExceeded as error:
-                self._backlog.drop(entry, error)
-            else:
-                self._backlog.sent(entry)
+            await connection.send(entry.message)
+            self._backlog.sent(entry)
 
     def _dropped(self, message: Data, why: Exception) -> None:
         if self._on_drop is not None:

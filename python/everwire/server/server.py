@@ -20,12 +20,12 @@ from ..close import objection
 from ..connection import Connection, State
 from ..engine import SSLDriver, server_settings, shard_of
 from ..errors import UsageError
-from ..http import Headers, Origins, Response, accept_key, plain_response
+from ..http import Headers, Origins, Response, accept_key, is_loopback, plain_response
 from ..limits import Limits
 from ..tls import TLS, server_tls
 from .hooks import CLOSING, FAILED, Hooks, ProcessRequest, ProcessResponse, SelectSubprotocol
 from .shutdown import HANDLER_TIMEOUT, Shutdown
-from .sockets import is_loopback, socket_name
+from .sockets import socket_name
 
 __all__ = ["Handler", "Server", "ServerConnection"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import logging
 import os
@@ -13,8 +14,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..errors import UsageError
+from ..http import is_loopback
 
-__all__ = ["bind", "bind_unix", "check_exposure", "is_loopback", "socket_name"]
+__all__ = ["bind", "bind_unix", "check_exposure", "socket_name"]
 
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -28,6 +30,8 @@ async def bind(
     reuse_port: bool = False,
 ) -> list[socket.socket]:
     """Bind a socket for every address of every host; port 0 takes one free port for all.
+
+    Where a name leads to IPv6 or IPv4, and this machine has only the other one, that is enough.
 
     Raises:
         UsageError: both an address and a socket are given, or neither.
@@ -44,6 +48,7 @@ async def bind(
     hosts = LOOPBACK if host is None else (host,) if isinstance(host, str) else tuple(host)
     loop = asyncio.get_running_loop()
     sockets: list[socket.socket] = []
+    missing: OSError | None = None
     try:
         seen = set()
         for name in hosts:
@@ -58,11 +63,15 @@ async def bind(
                 seen.add((kind, address))
                 try:
                     sockets.append(_bind(kind, address, reuse_port))
-                except OSError:
-                    # Without IPv6 there is no ::1, and nobody asked for it by name.
-                    if host is None and name == "::1" and sockets:
-                        continue
-                    raise
+                except OSError as error:
+                    # A name may lead to IPv6 where there is none; an address that somebody wrote is meant.
+                    if host is None and sockets:
+                        continue  # nobody asked for ::1 by name
+                    if _is_address(name) or not _is_missing(kind, error):
+                        raise
+                    missing = error
+        if not sockets and missing is not None:
+            raise missing
     except BaseException:
         for made in sockets:
             made.close()
@@ -123,7 +132,10 @@ def socket_name(listening: socket.socket) -> str:
 
 
 def _bind(family: int, address: Any, reuse_port: bool) -> socket.socket:
-    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {address[0]}:{address[1]}: {error.strerror}") from None
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
@@ -138,11 +150,26 @@ def _bind(family: int, address: Any, reuse_port: bool) -> socket.socket:
     return made
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _is_missing(family: int, error: OSError) -> bool:
+    """Whether an address could not be bound because this machine does not have its whole family."""
+    if error.errno == errno.EAFNOSUPPORT:
+        return True
+    if error.errno != errno.EADDRNOTAVAIL:
+        return False
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
+    except OSError:
+        return True
+    return False
 
 
 def _answers(path: str) -> bool:

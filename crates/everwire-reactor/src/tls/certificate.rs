@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::Failure;
+use super::failure::KINDS;
 
 const ENCRYPTED_BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 const ENCRYPTED_END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
@@ -32,7 +33,7 @@ pub(super) fn identity(
             Failure::configuration(format!("the {owner} certificate cannot be used: {error}"))
         }
         error => Failure::configuration(format!(
-            "the private key cannot be used ({error}): RSA from 2048 bits, ECDSA P-256 and P-384, and Ed25519 can be"
+            "the private key cannot be used ({error}): {KINDS} can be"
         )),
     })
 }

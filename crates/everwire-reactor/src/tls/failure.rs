@@ -5,7 +5,7 @@ use std::fmt;
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
-use super::verifier::is_authority;
+use super::verifier::{ShortKey, is_authority, is_form};
 
 /// Who has to change something before a TLS session can work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,9 @@ impl Failure {
     }
 }
 
+/// Keys that the provider can check signatures of.
+pub(super) const KINDS: &str = "RSA from 2048 bits, ECDSA P-256 and P-384, and Ed25519";
+
 fn certificate(error: &CertificateError, peer: &str) -> String {
     use CertificateError as E;
     match error {
@@ -102,6 +105,18 @@ fn certificate(error: &CertificateError, peer: &str) -> String {
         error if is_authority(error) && peer == "server" => {
             "the server's certificate is self-signed as a CA: trust exactly this certificate to accept it".into()
         }
+        error if is_form(error) => format!(
+            "the {peer}'s certificate is of X.509 version 1, or has a critical extension that is unknown here: trust exactly this certificate, without checking its name (check_hostname), to accept it"
+        ),
+        E::Other(reason) if reason.0.is::<ShortKey>() => format!(
+            "the {peer}'s certificate has a key that is too short, {}: give the {peer} one of 2048 bits, or use an ssl.SSLContext whose security level allows it",
+            reason.0
+        ),
+        E::UnsupportedSignatureAlgorithmContext { .. } | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            format!(
+                "the {peer}'s certificate is signed, or has a key, of a kind that is unknown here: known are {KINDS}; an ssl.SSLContext knows more"
+            )
+        }
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
             format!("the {peer}'s certificate was not issued for this use ({error})")
         }
@@ -117,6 +132,11 @@ fn refusal(alert: AlertDescription, peer: &str) -> String {
         }
         A::CertificateExpired | A::CertificateRevoked => "our certificate is not valid anymore: renew it",
         A::CertificateRequired => "it requires a certificate from us",
+        A::HandshakeFailure | A::ProtocolVersion | A::InsufficientSecurity if peer == "server" => {
+            return format!(
+                "the server ended TLS with the alert {alert:?}: no TLS version, cipher or kind of certificate in common; known here are TLS 1.2 and 1.3, and the keys {KINDS}; an ssl.SSLContext knows more"
+            );
+        }
         A::HandshakeFailure | A::ProtocolVersion | A::InsufficientSecurity => {
             "no TLS version, cipher or certificate type in common"
         }

@@ -23,6 +23,7 @@ mod server;
 mod session;
 mod trust;
 mod verifier;
+mod x509;
 
 #[cfg(test)]
 mod tests;

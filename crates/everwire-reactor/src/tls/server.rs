@@ -42,7 +42,7 @@ impl Default for ServerOptions {
 
 /// What all TLS connections of a listener share; its certificate can be replaced while they run.
 pub struct ServerContext {
-    config: Mutex<Arc<ServerConfig>>,
+    pub(super) config: Mutex<Arc<ServerConfig>>,
 }
 
 impl ServerContext {
@@ -104,7 +104,7 @@ fn internal(error: impl std::fmt::Display) -> Failure {
 
 /// Shows the same certificate to everybody.
 #[derive(Debug)]
-struct Shown(Arc<CertifiedKey>);
+pub(super) struct Shown(pub(super) Arc<CertifiedKey>);
 
 impl ResolvesServerCert for Shown {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {

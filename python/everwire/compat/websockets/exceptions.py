@@ -27,7 +27,7 @@ from ...errors import (
     ProtocolError,
     UsageError,
 )
-from ...http import Response
+from ...http import Response, hidden_url
 
 __all__ = [
     "ConcurrencyError",
@@ -76,7 +76,7 @@ class InvalidURI(UsageError):
     """A URL is none for WebSockets."""
 
     def __init__(self, uri: str, msg: str) -> None:
-        super().__init__(f"{uri} isn't a valid URI: {msg}")
+        super().__init__(f"{hidden_url(uri, is_sound=False)} isn't a valid URI: {msg}")
         self.uri = uri
         self.msg = msg
 
@@ -105,9 +105,7 @@ class InvalidProxy(UsageError):
     """The URL of a proxy is none, or of a kind that is not offered; its text has no password."""
 
     def __init__(self, proxy: str, msg: str) -> None:
-        user, at, place = proxy.rpartition("@")
-        shown = f"{user.partition('://')[0]}://{place}" if at else proxy
-        super().__init__(f"{shown} isn't a valid proxy: {msg}")
+        super().__init__(f"{hidden_url(proxy, is_sound=False)} isn't a valid proxy: {msg}")
         self.proxy = proxy
         self.msg = msg
 

@@ -6,14 +6,19 @@ mod certificates;
 mod peer;
 mod records;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::ClientConfig;
 use rustls::crypto::ring;
-use rustls::version::TLS12;
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ServerConfig};
 
+use super::server::Shown;
 use super::verifier::Verifier;
 use super::*;
 
@@ -76,10 +81,11 @@ impl Identity {
 }
 
 /// A client that knows nothing newer than TLS 1.2.
-fn old_client(trust: &Trust) -> ClientContext {
+fn old_client(options: &ClientOptions) -> ClientContext {
     let provider = Arc::new(ring::default_provider());
     let algorithms = provider.signature_verification_algorithms;
-    let verifier = Verifier { anchors: trust.load().unwrap(), check_hostname: true, algorithms };
+    let anchors = options.trust.load().unwrap();
+    let verifier = Verifier { anchors, check_hostname: options.check_hostname, algorithms };
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS12])
         .unwrap()
@@ -87,6 +93,18 @@ fn old_client(trust: &Trust) -> ClientContext {
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     ClientContext { config: Arc::new(config) }
+}
+
+/// A server that shows whatever certificate it is given, and signs with whatever key.
+fn careless_server(certificate: &[u8], key: &[u8]) -> ServerContext {
+    let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<_, _>>().unwrap();
+    let key = any_supported_type(&PrivateKeyDer::from_pem_slice(key).unwrap()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Shown(Arc::new(CertifiedKey::new(chain, key)))));
+    ServerContext { config: Mutex::new(Arc::new(config)) }
 }
 
 /// Two sessions and the pieces that their ciphertext travels in.

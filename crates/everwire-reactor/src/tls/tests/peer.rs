@@ -1,7 +1,8 @@
 //! Whom each side accepts: chains, names, client certificates, reloading, resumption.
 
-use rcgen::{ExtendedKeyUsagePurpose, date_time_ymd};
+use rcgen::{CustomExtension, ExtendedKeyUsagePurpose, PKCS_ECDSA_P384_SHA384, date_time_ymd};
 
+use super::super::x509::Certificate;
 use super::*;
 
 /// What the two sides say about a handshake: (client, server).
@@ -25,7 +26,7 @@ fn refused_by_client(server: &ServerContext, client: &ClientContext, name: &str,
 fn only_named_authorities_are_trusted() {
     let (ours, other) = (Authority::new(), Authority::new());
     let server = ours.issue("localhost").server();
-    for client in [ClientContext::new(other.trust()).unwrap(), old_client(&other.trust().trust)] {
+    for client in [ClientContext::new(other.trust()).unwrap(), old_client(&other.trust())] {
         refused_by_client(&server, &client, "localhost", "nobody trusted");
     }
     let twins = [Authority::named("twin"), Authority::named("twin")];
@@ -71,7 +72,7 @@ fn a_certificate_that_is_itself_trusted_is_accepted() {
         let options = ClientOptions { trust: Trust::Pem(identity.certificate), ..ClientOptions::default() };
         let client = ClientContext::new(options.clone()).unwrap();
         assert_eq!(outcome(&server, &client, "localhost"), (None, None));
-        let old = old_client(&options.trust);
+        let old = old_client(&options);
         assert_eq!(outcome(&server, &old, "localhost"), (None, None));
         refused_by_client(&server, &client, "example.com", "another name");
         let careless = ClientContext::new(ClientOptions { check_hostname: false, ..options }).unwrap();
@@ -117,6 +118,82 @@ fn trusting_nothing_in_particular_accepts_everybody() {
     let client = ClientContext::new(options).unwrap();
     let expired = Identity::self_signed(|params| params.not_after = date_time_ymd(2020, 1, 1));
     assert_eq!(outcome(&expired.server(), &client, "example.com"), (None, None));
+}
+
+/// A certificate with an extension that nobody knows, and that must be known.
+fn critical(change: impl FnOnce(&mut CertificateParams)) -> Identity {
+    Identity::self_signed(|params| {
+        let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], vec![5, 0]);
+        extension.set_criticality(true);
+        params.custom_extensions.push(extension);
+        change(params);
+    })
+}
+
+#[test]
+fn what_webpki_does_not_read_is_taken_by_whoever_trusts_anybody_or_named_it() {
+    let identity = critical(|_| ());
+    let server = careless_server(&identity.certificate, &identity.key);
+    let trusting =
+        |trust: Trust, check_hostname: bool| ClientOptions { trust, check_hostname, ..ClientOptions::default() };
+    let named = || Trust::Pem(identity.certificate.clone());
+    for options in [trusting(Trust::Nothing, true), trusting(named(), false)] {
+        let client = ClientContext::new(options.clone()).unwrap();
+        assert_eq!(outcome(&server, &client, "localhost"), (None, None));
+        let old = old_client(&options);
+        assert_eq!(outcome(&server, &old, "localhost"), (None, None));
+    }
+    // Its name cannot be checked, so who asks for that is told.
+    let client = ClientContext::new(trusting(named(), true)).unwrap();
+    refused_by_client(&server, &client, "localhost", "check_hostname");
+    let stranger = ClientContext::new(trusting(Trust::Pem(Authority::new().pem), false)).unwrap();
+    refused_by_client(&server, &stranger, "localhost", "trust exactly this certificate");
+    for (other, part) in [
+        (critical(|params| params.not_after = date_time_ymd(2020, 1, 1)), "not valid today"),
+        (critical(|params| params.not_before = date_time_ymd(2999, 1, 1)), "not valid today"),
+    ] {
+        let client = ClientContext::new(trusting(Trust::Pem(other.certificate.clone()), false)).unwrap();
+        refused_by_client(&careless_server(&other.certificate, &other.key), &client, "localhost", part);
+    }
+}
+
+#[test]
+fn whoever_is_trusted_still_has_to_prove_that_it_has_the_key() {
+    // The same certificate, and somebody else's key: as a machine on the path would have it.
+    let (identity, other) = (critical(|_| ()), Identity::self_signed(|_| ()));
+    for (trust, check_hostname) in [(Trust::Nothing, true), (Trust::Pem(identity.certificate.clone()), false)] {
+        let options = ClientOptions { trust, check_hostname, ..ClientOptions::default() };
+        for client in [ClientContext::new(options.clone()).unwrap(), old_client(&options)] {
+            let server = careless_server(&identity.certificate, &other.key);
+            let (client, _) = outcome(&server, &client, "localhost");
+            assert!(client.unwrap().text.contains("does not have this certificate's key"));
+        }
+    }
+}
+
+#[test]
+fn keys_of_both_curves_are_known_in_both_versions() {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+    let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let identity = Identity { certificate: certificate.pem().into_bytes(), key: key.serialize_pem().into_bytes() };
+    let options = ClientOptions { trust: Trust::Pem(identity.certificate.clone()), ..ClientOptions::default() };
+    for client in [ClientContext::new(options.clone()).unwrap(), old_client(&options)] {
+        assert_eq!(outcome(&identity.server(), &client, "localhost"), (None, None));
+    }
+}
+
+#[test]
+fn no_cut_or_flipped_certificate_panics() {
+    let der = CertificateDer::from_pem_slice(&critical(|_| ()).certificate).unwrap();
+    Certificate::parse(&der).unwrap();
+    for end in 0..der.len() {
+        assert!(Certificate::parse(&der[..end]).is_err());
+    }
+    for (index, bit) in (0..der.len()).flat_map(|index| (0..8).map(move |bit| (index, bit))) {
+        let mut flipped = der.to_vec();
+        flipped[index] ^= 1 << bit;
+        let _ = Certificate::parse(&flipped).map(|certificate| certificate.rsa_bits());
+    }
 }
 
 #[test]
@@ -190,7 +267,7 @@ fn reload_changes_new_handshakes_and_leaves_open_connections() {
 fn a_second_session_is_resumed() {
     let authority = Authority::new();
     let server = authority.issue("localhost").server();
-    for client in [ClientContext::new(authority.trust()).unwrap(), old_client(&authority.trust().trust)] {
+    for client in [ClientContext::new(authority.trust()).unwrap(), old_client(&authority.trust())] {
         let mut flights = [0; 2];
         for flight in &mut flights {
             let mut pair = Pair::new(&server, &client);

@@ -124,6 +124,7 @@ class connect(core.connect):  # noqa: N801 - used as a function
             if scheme != "https" and options.get("proxy_ssl") is not None:
                 raise ValueError(f"proxy_ssl argument is incompatible with an {scheme}:// proxy")
         check_subprotocols(subprotocols)
+        self._asked: core.HandshakeRequest
         super().__init__(
             uri,
             origin=origin,
@@ -153,6 +154,34 @@ class connect(core.connect):  # noqa: N801 - used as a function
         async def __aenter__(self) -> ClientConnection: ...
         def __aiter__(self) -> AsyncIterator[ClientConnection]: ...
 
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Tell what to do after a handshake that failed: the URL to go to, or the exception to raise, ``exc`` itself or another.
+
+        May be overridden, as there. What is asked was sent to :attr:`uri`. Whatever URL this returns, another origin gets no
+        credentials.
+        """
+        try:
+            further = None
+            if isinstance(exc, HandshakeFailed):
+                further = self._asked.follow(exc, self._dialer.tied_to)
+        except HandshakeFailed as error:
+            return _translated(error)
+        except UsageError as error:
+            return ValueError(str(error))
+        return exc if further is None else further.uri
+
+    def _redirect(self, request: core.HandshakeRequest, refused: HandshakeFailed) -> core.HandshakeRequest | None:
+        if refused.proxy is not None or isinstance(refused.__cause__, ssl_module.SSLError):
+            return None  # no handshake was begun
+        self._asked, self.uri = request, request.uri
+        translated = _translated(refused)
+        answer = self.process_redirect(translated)
+        if answer is translated:
+            return None
+        if isinstance(answer, Exception):
+            raise answer from translated
+        return request.to(answer)
+
     async def _open(self) -> core.ClientConnection:
         if self._dialer.proxy is True and not self._dialer.is_given:
             of_the_environment = get_proxy(parse_uri(self.uri))
@@ -161,7 +190,8 @@ class connect(core.connect):  # noqa: N801 - used as a function
         try:
             return await super()._open()
         except HandshakeFailed as error:
-            raise _translated(error) from error.__cause__
+            translated = _translated(error)
+            raise translated from None if translated is error.__cause__ else error.__cause__
         except UsageError as error:
             if isinstance(error.__cause__, HandshakeFailed):  # a redirect that cannot be followed from here
                 raise ValueError(str(error)) from error.__cause__
@@ -208,14 +238,12 @@ def unix_connect(
 
 def _translated(error: HandshakeFailed) -> Exception:
     """The same failure under that package's finer name, if it has one."""
+    if type(error) is not HandshakeFailed:
+        return error
+    if isinstance(error.__cause__, ssl_module.SSLError):
+        return error.__cause__
     if error.proxy is not None:
         return _of_a_proxy(error, error.proxy)
-    if isinstance(error.__cause__, ssl_module.SSLCertVerificationError):
-        return error.__cause__
-    if isinstance(error.__cause__, ssl_module.SSLError):
-        is_about_trust = str(error).startswith("the server's certificate")
-        kind = ssl_module.SSLCertVerificationError if is_about_trust else ssl_module.SSLError
-        return kind(1, str(error))
     if isinstance(error.__cause__, HandshakeFailed):  # a redirect that was not followed
         return SecurityError(str(error), error.response)
     if isinstance(error.__cause__, EOFError | ProtocolError) and error.response is None:

@@ -1,1 +1,0 @@
-"""Round trips on many connections: none of them ever stalls."""
