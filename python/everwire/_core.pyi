@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, Self, final, overload, type_check_onl
 from typing_extensions import Buffer, disjoint_base
 
 __all__ = [
+    "Body",
     "Cause",
     "ClientTLS",
     "Connection",

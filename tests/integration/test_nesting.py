@@ -277,3 +277,31 @@ async def test_deadlines_are_kept(line, style, complaints):
         await client.send("nest")
         assert await asyncio.wait_for(done, 5000 * MS) == "given up"
     assert complaints == []
+
+
+async def test_a_turn_that_nothing_else_interrupts_goes_on_too(line, complaints):
+    # The peer is in another thread: no socket, timer or task of this loop has anything to say while the callback waits.
+    loop, answered = asyncio.get_running_loop(), asyncio.Event()
+    received = []
+
+    def on_message(connection, message):
+        received.append(message)
+        connection.send_nowait(f"answer to {message}")
+        if message == "0":
+            nest(answered.wait())
+
+    def handler(connection):
+        connection.on_message = on_message
+
+    async def peer(server):
+        async with line.connect(server) as one, line.connect(server) as other:
+            one.send_nowait("0")
+            other.send_nowait("1")
+            answers = [await one.recv(), await other.recv()]
+            loop.call_soon_threadsafe(answered.set)
+            return answers
+
+    async with line.serve(handler) as server:
+        answers = await asyncio.to_thread(lambda: asyncio.run(asyncio.wait_for(peer(server), 3000 * MS)))
+    assert answers == ["answer to 0", "answer to 1"]
+    assert complaints == []
