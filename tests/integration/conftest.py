@@ -59,13 +59,19 @@ class Wire:
         """Both ends of one connection; ``serve`` holds the options of the server."""
         arrived: asyncio.Future[everwire.ServerConnection] = asyncio.get_running_loop().create_future()
 
+        done = asyncio.Event()
+
         async def handler(connection: everwire.ServerConnection) -> None:
             arrived.set_result(connection)
-            await connection.wait_closed()
+            # Not for the connection's end: who only waits for that need not take messages, and is read ahead.
+            await done.wait()
 
         target = options.pop("target", "/")
         async with self.serve(handler, **(serve or {})) as server, self.connect(server, target, **options) as client:
-            yield client, await arrived
+            try:
+                yield client, await arrived
+            finally:
+                done.set()
             # A test may leave messages behind that nobody receives: a closing handshake would wait for its deadline.
             client.abort()
 

@@ -266,4 +266,5 @@ class TestSending:
 
 
 async def _deaf(connection: everwire.ServerConnection) -> None:
+    connection.pause()
     await connection.wait_closed()

@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..http import Request, Response, parse_response
 from .closed import exception_of, is_planned
-from .streaming import MessageStream, is_buffer, send_in_pieces, send_streaming
+from .streaming import MessageStream, each, is_buffer, send_in_pieces, send_streaming, turn_to_send
 
 __all__ = ["BytesLike", "Connection", "Data", "State"]
 
@@ -172,33 +172,15 @@ class Connection(_core.Connection):
         elif isinstance(message, AsyncIterable):
             await send_streaming(self, message, text)
         elif isinstance(message, Iterable):
-            await send_streaming(self, _each(message), text)
+            await send_streaming(self, each(message), text)
         else:
             raise TypeError(f"data must be str, bytes, iterable, or async iterable, not {type(message).__name__}")
 
     async def _send_message(self, message: str | BytesLike, text: bool | None) -> None:
-        async with self._turn_to_send():
+        async with turn_to_send(self):
             await self._wait_for_room()
             if not self._send_whole(message, text):
                 await send_in_pieces(self, message, text)
-
-    def _turn_to_send(self) -> asyncio.Lock:
-        """A lock that keeps the order of those who wait: a message in parts goes first if one is under way."""
-        if self._sending is None:
-            self._sending = asyncio.Lock()
-        return self._sending
-
-    async def _send_part_or_raise(self, part: str | BytesLike, text: bool, fin: bool) -> None:
-        """Send a part of a message in as many pieces as it takes, each when there is room for it."""
-        start = 0
-        while True:
-            await self._wait_for_room()
-            start = self._send_piece(part, text, fin, start)
-            if start < 0:
-                raise await self._when_closed()
-            self._is_mid_message = start > 0 or not fin
-            if start == 0:
-                return
 
     async def _wait_for_room(self) -> None:
         while self._state == State.OPEN and self._is_full():
@@ -374,8 +356,3 @@ class Connection(_core.Connection):
         if head is not None:
             self._parsed_response = parse_response(head, b"")
             _core.drop_response(self)
-
-
-async def _each(parts: Iterable[Any]) -> AsyncIterator[Any]:
-    for part in parts:
-        yield part

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnectionClosed
@@ -13,7 +13,7 @@ from ..errors import ConnectionClosed
 if TYPE_CHECKING:
     from .connection import BytesLike, Connection
 
-__all__ = ["MessageStream", "is_buffer", "send_in_pieces", "send_streaming"]
+__all__ = ["MessageStream", "each", "is_buffer", "send_in_pieces", "send_streaming", "turn_to_send"]
 
 _CHECKED = 256 * 1024
 """Bytes of a text that are looked at at a time."""
@@ -90,6 +90,19 @@ def _give_up(connection: Connection) -> None:
     connection._skip_parts()
 
 
+def turn_to_send(connection: Connection) -> asyncio.Lock:
+    """A lock that keeps the order of those who wait: a message in parts goes first if one is under way."""
+    if connection._sending is None:
+        connection._sending = asyncio.Lock()
+    return connection._sending
+
+
+async def each(parts: Iterable[Any]) -> AsyncIterator[Any]:
+    """The parts of an iterable, asynchronously."""
+    for part in parts:
+        yield part
+
+
 async def send_streaming(connection: Connection, parts: AsyncIterable[Any], text: bool | None) -> None:
     """Send a message in parts, each at once, while other messages wait.
 
@@ -100,7 +113,7 @@ async def send_streaming(connection: Connection, parts: AsyncIterable[Any], text
         TypeError: the parts are not all text, or all bytes-like; the same.
         UnicodeDecodeError: bytes that are sent as text are not UTF-8 together; the same.
     """
-    async with connection._turn_to_send():
+    async with turn_to_send(connection):
         with _to_the_end(connection):
             begun: type[str | bytes] | None = None
             checker = codecs.getincrementaldecoder("utf-8")()
@@ -108,12 +121,12 @@ async def send_streaming(connection: Connection, parts: AsyncIterable[Any], text
                 kind = _kind(part, begun)
                 if text and kind is bytes:
                     checker.decode(part)
-                await connection._send_part_or_raise(_flat(part), kind is str if text is None else text, fin=False)
+                await _send_part(connection, _flat(part), kind is str if text is None else text, fin=False)
                 begun = kind
             if begun is not None:
                 checker.decode(b"", final=True)
                 # Which part is the last is known only now, and none is held back until then.
-                await connection._send_part_or_raise(begun(), begun is str if text is None else text, fin=True)
+                await _send_part(connection, begun(), begun is str if text is None else text, fin=True)
 
 
 async def send_in_pieces(connection: Connection, message: str | BytesLike, text: bool | None) -> None:
@@ -127,7 +140,20 @@ async def send_in_pieces(connection: Connection, message: str | BytesLike, text:
     if text and isinstance(flat, memoryview):
         _check_text(flat)
     with _to_the_end(connection):
-        await connection._send_part_or_raise(flat, isinstance(flat, str) if text is None else text, fin=True)
+        await _send_part(connection, flat, isinstance(flat, str) if text is None else text, fin=True)
+
+
+async def _send_part(connection: Connection, part: str | bytes | memoryview, text: bool, fin: bool) -> None:
+    """Send a part of a message in as many pieces as it takes, each when there is room for it."""
+    start = 0
+    while True:
+        await connection._wait_for_room()
+        start = connection._send_piece(part, text, fin, start)
+        if start < 0:
+            raise await connection._when_closed()
+        connection._is_mid_message = start > 0 or not fin
+        if start == 0:
+            return
 
 
 @contextlib.contextmanager
