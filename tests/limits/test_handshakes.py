@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 import time
 
 import pytest
-from peer.client import request
+from peer.client import RawClient, request
 from peer.server import RawServer, answer
 from peer.timing import MS, eventually
 
@@ -42,6 +44,7 @@ class TestConnections:
             async with await served.open():
                 assert len(served.server.connections) == 3
 
+    @pytest.mark.measures_sockets
     async def test_those_who_only_connect_count_too_and_a_crowd_is_not_even_answered(self, serving):
         async with serving(limits={"connections": 3}) as served:
             before = _core.memory_held()
@@ -302,3 +305,46 @@ class TestAddresses:
                     pass
                 await eventually(lambda: len(served.server.connections) == 1)
                 assert await served.status(client="203.0.113.8") == 429
+
+
+def proxy_header(client: str) -> bytes:
+    """A PROXY protocol v2 header that names a client."""
+    addresses = socket.inet_aton(client) + socket.inet_aton("127.0.0.1") + (40_000).to_bytes(2) + (443).to_bytes(2)
+    return b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + len(addresses).to_bytes(2) + addresses
+
+
+# Who an address is, is known before TLS costs anything; and so are its limits.
+
+
+async def shakes_hands(served, client: str) -> bool:
+    """Whether a server does TLS with a client from there, or, without TLS, keeps it waiting for its request."""
+    async with await RawClient.connect(served.address) as asking:
+        asking.write(proxy_header(client))
+        if served.tls is None:
+            try:
+                return not await asyncio.wait_for(asking.reader.read(1), 100 * MS)
+            except TimeoutError:
+                return True
+        try:
+            await asking.writer.start_tls(served.tls, server_hostname="localhost")
+        except (ssl.SSLError, ConnectionError):
+            return False
+        return True
+
+
+async def test_an_address_has_no_more_handshakes_than_its_rate(serving):
+    async with serving(proxy_protocol=True, limits={"handshakes_per_second": 1}) as served:
+        answers = [await shakes_hands(served, "203.0.113.7") for _ in range(20)]
+        # A burst of two seconds' worth, and what was earned meanwhile.
+        assert answers[:2] == [True, True]
+        assert answers.count(True) <= 4
+        assert await shakes_hands(served, "203.0.113.8")
+
+
+async def test_an_address_holds_no_more_connections_than_its_limit_although_they_are_silent(serving):
+    async with serving(proxy_protocol=True, limits={"connections_per_address": 3}) as served:
+        for _ in range(3):
+            (await served.connect(tls=None)).write(proxy_header("203.0.113.7"))
+        await eventually(lambda: served.server._shard.connections == 3)
+        assert not await shakes_hands(served, "203.0.113.7")
+        assert await shakes_hands(served, "203.0.113.8")

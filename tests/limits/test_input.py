@@ -55,6 +55,7 @@ class TestMessage:
             client.send(BINARY, bytes(10_000))
             assert (await client.frame()).payload == b"10000"
 
+    @pytest.mark.measures_sockets
     @pytest.mark.parametrize("pieces", [1, 100], ids=["at once", "in fragments"])
     async def test_a_bomb_is_counted_as_it_inflates(self, serving, pieces):
         async with serving(limits={"message": 64 * KIB}) as served:

@@ -33,6 +33,7 @@ async def hold(served, size):
 
 
 class TestMemory:
+    @pytest.mark.measures_sockets
     async def test_from_80_percent_on_handshakes_are_503(self, serving):
         async with serving(limits={"memory": CAP}) as served:
             witness = await served.open()
@@ -117,6 +118,7 @@ class TestMemory:
             await eventually(lambda: _core.memory_held() <= 0.8 * CAP)
             assert await served.status() == 101
 
+    @pytest.mark.measures_sockets
     async def test_nobody_is_blamed_for_a_pong_that_was_not_read(self, serving):
         options = {"ping_interval": 100 * MS, "ping_timeout": 200 * MS, "close_timeout": 100 * MS}
         async with serving(limits={"memory": CAP, "output": CAP}, **options) as served:

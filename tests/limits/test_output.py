@@ -27,6 +27,7 @@ async def deaf(served):
 
 
 class TestWriteHigh:
+    @pytest.mark.measures_sockets
     async def test_send_waits_above_it_and_goes_on_at_a_quarter(self, serving):
         async with serving(limits={"write_high": 100 * KIB}) as served:
             before = _core.memory_held()
@@ -46,6 +47,7 @@ class TestWriteHigh:
             await sending
             assert connection.write_buffer_size <= 25 * KIB + 11 * KIB
 
+    @pytest.mark.measures_sockets
     async def test_others_are_served_meanwhile(self, serving):
         async with serving(limits={"write_high": 100 * KIB}) as served:
             _, connection = await deaf(served)
@@ -73,6 +75,7 @@ def fill(connection, message=bytes(10 * KIB)):
 
 
 class TestOutput:
+    @pytest.mark.measures_sockets
     async def test_send_nowait_fails_beyond_it_and_the_connection_stays(self, serving):
         async with serving(limits={"output": 500 * KIB}) as served:
             before = _core.memory_held()
@@ -87,6 +90,7 @@ class TestOutput:
             await drained(client, connection)
             connection.send_nowait("there is room again")
 
+    @pytest.mark.measures_sockets
     async def test_it_is_for_what_nobody_waits_for(self, serving):
         async with serving(limits={"output": 100 * KIB}) as served:
             client, connection = await deaf(served)
@@ -107,6 +111,7 @@ class TestOutput:
                     payload += len(frame.payload)
             await sending
 
+    @pytest.mark.measures_sockets
     @pytest.mark.parametrize("compression", ["deflate", None])
     async def test_broadcast_skips_who_is_beyond_it(self, serving, compression, caplog):
         async with serving(limits={"output": 500 * KIB}, compression=compression) as served:
@@ -158,12 +163,13 @@ async def drained(client, connection):
 
 
 class TestMessageOverhead:
-    @pytest.mark.parametrize("way", ["send_nowait", "broadcast"])
-    async def test_empty_messages_are_not_free(self, serving, way):
+    @pytest.mark.measures_sockets
+    @pytest.mark.parametrize("how", ["send_nowait", "broadcast"])
+    async def test_empty_messages_are_not_free(self, serving, how):
         async with serving(limits={"output": 200 * KIB, "message_overhead": 1000}) as served:
             _, connection = await deaf(served)
             begun = connection.write_buffer_size
-            if way == "send_nowait":
+            if how == "send_nowait":
                 count = fill(connection, b"")
             else:
                 count = 0

@@ -2,11 +2,16 @@
 
 mod driver;
 
+use std::cell::Cell;
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use driver::{BINARY, CLOSE, Driver, PING, REQUEST, Seen, TEXT, frame, settings};
 use everwire_reactor::limits::{Deadlines, Limits};
-use everwire_reactor::{Cause, Frame, Id, Origins, Overflow, Pause, Refused, Report, Settings, Timeout, memory};
+use everwire_reactor::{
+    Cause, Frame, Id, Origins, Overflow, Pause, Refused, Report, Settings, Socket, Timeout, memory,
+};
 use everwire_wire::Kind;
 
 fn deadlines(change: impl FnOnce(&mut Deadlines)) -> Settings {
@@ -355,4 +360,26 @@ fn everything_is_given_back_at_the_end() {
     assert_eq!(driver.shard.connections(), 0);
     // Other tests of this process hold memory too; what these twenty held is gone.
     assert!(memory::held() < before + 20 * 20_000);
+}
+
+#[test]
+fn a_busy_listener_does_not_lock_out_another_one() {
+    let mut driver = Driver::new(settings());
+    let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = other.local_addr().expect("bound");
+    let quiet = Socket::adopt(other.into()).expect("a socket");
+    let quiet = driver.shard.listen(quiet, Arc::new(settings())).expect("listening");
+    let _crowd: Vec<_> = (0..100).map(|_| driver.connect()).collect();
+    let _one = TcpStream::connect(address).expect("it listens");
+    driver.shard.wait().expect("the poller works");
+    let now = Instant::now();
+    let looks = Cell::new(0);
+    let clock = || {
+        looks.set(looks.get() + 1);
+        now + Duration::from_millis(looks.get())
+    };
+    let batch = driver.shard.collect(clock, now + Duration::from_millis(6), &|_| 0);
+    driver.shard.recycle(batch);
+    assert!(driver.shard.connections() < 10, "the crowd is not served first");
+    assert_eq!(driver.shard.opening(quiet).len(), 1);
 }
