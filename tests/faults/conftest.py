@@ -60,15 +60,20 @@ class Wire:
     ) -> AsyncIterator[Link]:
         """Both ends of one connection through a proxy; ``serve`` holds the options of the server."""
         arrived: asyncio.Future[everwire.ServerConnection] = asyncio.get_running_loop().create_future()
+        done = asyncio.Event()
 
         async def handler(connection: everwire.ServerConnection) -> None:
             arrived.set_result(connection)
-            await connection.wait_closed()
+            # Not for the connection's end: who only waits for that need not take messages, and is read ahead.
+            await done.wait()
 
         async with self.serve(handler, **(serve or {})) as server:
             async with Proxy(server.sockets[0].getsockname(), delay=delay, piece=piece) as proxy:
                 client = await self.connect(proxy.port, **options)
-                yield Link(client, await arrived, proxy)
+                try:
+                    yield Link(client, await arrived, proxy)
+                finally:
+                    done.set()
                 client.abort()
                 arrived.result().abort()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import time
 
 import pytest
 from peer.timing import MS
@@ -188,7 +189,7 @@ async def test_waiting_messages_leave_other_work_its_turn_and_come_in_order(wire
 
     def tick():
         nonlocal ticks, last
-        ticks, now = ticks + 1, loop.time()
+        ticks, now = ticks + 1, time.thread_time()
         gaps.append(now - last)
         last = now
         if len(received) <= count:
@@ -196,15 +197,15 @@ async def test_waiting_messages_leave_other_work_its_turn_and_come_in_order(wire
 
     def slowly(connection, message):
         received.append(message)
-        until = loop.time() + 0.0001
-        while loop.time() < until:
+        until = time.thread_time() + 0.0001
+        while time.thread_time() < until:
             pass
 
     async with wire.pair(serve={"limits": everwire.Limits(queue_messages=2 * count)}) as (client, server):
         for number in range(count):
             await client.send(str(number))
         await all_of_it_has_arrived(client)
-        last = loop.time()
+        last = time.thread_time()
         loop.call_soon(tick)
         server.on_message = slowly
         await client.send(str(count))
@@ -212,7 +213,7 @@ async def test_waiting_messages_leave_other_work_its_turn_and_come_in_order(wire
             while len(received) <= count:
                 await asyncio.sleep(0)
         assert received == [str(number) for number in range(count + 1)]
-        # 300 ms of callbacks in turns of about a millisecond.
+        # 300 ms of callbacks in turns of about a millisecond. Only this thread's own time counts: the machine may be busy.
         assert ticks > 100
         assert max(gaps) < 100 * MS
 
