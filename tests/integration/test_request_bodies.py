@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from peer import frames
 from peer.certificates import client_context
-from peer.client import RawClient, request
+from peer.client import STAYS_AFTER_GOODBYE, RawClient, request
 from peer.timing import MS, eventually
 
 
@@ -22,8 +22,9 @@ async def say(wire, server, data):
         client.write(data)
         head = await client.head()
         body = await asyncio.wait_for(client.reader.readexactly(int(head["content-length"])), 5000 * MS)
-        # All of the body leaves: the server reads on, long before it gives up on who does not hang up.
-        await asyncio.wait_for(client.writer.drain(), 1000 * MS)
+        if tls is None or STAYS_AFTER_GOODBYE:
+            # All of the body leaves: the server reads on, long before it gives up on who does not hang up.
+            await asyncio.wait_for(client.writer.drain(), 1000 * MS)
     await eventually(lambda: server._shard.connections == 0)
     return head, body
 
@@ -45,6 +46,9 @@ async def test_process_request_is_asked_about_a_request_with_a_body(wire, method
 
 @pytest.mark.parametrize("is_prompt", [True, False], ids=["at once", "later"])
 async def test_a_large_body_that_nobody_reads_does_not_cut_the_answer_off(wire, is_prompt):
+    if wire.tls != "plain" and not STAYS_AFTER_GOODBYE:
+        pytest.skip("this Python's TLS client throws away what it has not handed out when it hangs up by itself")
+
     async def process_request(connection, request):
         if not is_prompt:
             await asyncio.sleep(30 * MS)

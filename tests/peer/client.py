@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import sys
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +14,10 @@ from .frames import Frame
 from .http import Head, read_head
 from .timing import MS
 
-__all__ = ["KEY", "RawClient", "request"]
+__all__ = ["KEY", "STAYS_AFTER_GOODBYE", "RawClient", "request"]
+
+STAYS_AFTER_GOODBYE = sys.version_info >= (3, 12)
+"""Whether a client with TLS can still send, and be there, when the server has said goodbye: before 3.12 asyncio hangs up itself."""
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
