@@ -18,6 +18,7 @@ PROGRAMS = {
     "chromium": "chromium",
     "curl": "curl",
     "haproxy": "haproxy",
+    "ip": "iproute2",
     "microsocks": "microsocks",
     "nginx": "nginx-light",
     "tinyproxy": "tinyproxy-bin",

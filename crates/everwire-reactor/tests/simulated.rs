@@ -259,10 +259,14 @@ fn a_paused_connection_notices_the_end_and_a_reset() {
 #[test]
 fn a_paused_connection_notices_that_its_peer_has_vanished() {
     let mut simulation = Simulation::new();
-    let (far, id) = paused(&mut simulation, Pause::Queue);
-    far.wire().vanished = true;
-    simulation.pass(20 * SECOND, |_| {});
-    assert_eq!(timed_out(&simulation, id), Some(Timeout::Pong));
+    for quiet in [0, 1, 60, 600] {
+        let (far, id) = paused(&mut simulation, Pause::Queue);
+        simulation.pass(quiet * SECOND, |_| drop(far.take(PORTION)));
+        assert!(simulation.shard.is_open(id));
+        far.wire().vanished = true;
+        simulation.pass(20 * SECOND, |_| {});
+        assert_eq!(timed_out(&simulation, id), Some(Timeout::Pong), "after {quiet} s");
+    }
 }
 
 #[test]

@@ -204,6 +204,10 @@ impl Conn {
             let takes = self.look();
             if takes || ws.short.is_some() || self.may_have_answered() {
                 self.clock.heard = now;
+                if self.is_paused() {
+                    // Its pong will not be read for long. That the next ping is acknowledged shows that the other end is still there.
+                    self.clock.pinged = Moment::NEVER;
+                }
                 return;
             }
             ws.metrics.dead += 1;
